@@ -1,0 +1,65 @@
+import { CoatError } from '../driver/host/errors.ts';
+
+/** An engine generation the lab can build hosts of: Docker's major version. */
+export type Engine = 26 | 28;
+export const ENGINES: readonly Engine[] = [26, 28];
+
+export interface HostSpec {
+  name: string;
+  /** Underlay address, without prefix length (always /24). */
+  address: string;
+  engine: Engine;
+}
+
+/** What a lab is; written to its record when `up` begins. */
+export interface LabSpec {
+  name: string;
+  /** Third byte of the underlay's 10.213.k.0/24. */
+  subnet: number;
+  /** The cgroup version its engines see. */
+  cgroup: 1 | 2;
+  hosts: HostSpec[];
+}
+
+/** Names become parts of interface-free kernel names and paths: short, lower-case, no surprises. */
+export function checkName(name: string): string {
+  if (/^[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?$/.test(name)) return name;
+  throw new CoatError('lab-name', `"${name}" cannot be a lab's name`, { hint: 'use up to 20 letters a-z, digits and dashes' });
+}
+
+/** @param text as in `--engines 26,28` */
+export function parseEngines(text: string): Engine[] {
+  return text.split(',').map((part) => {
+    const engine = ENGINES.find((known) => String(known) === part.trim());
+    if (engine !== undefined) return engine;
+    throw new CoatError('lab-engine', `there is no engine "${part.trim()}" in the lab`, { hint: `known: ${ENGINES.join(', ')}` });
+  });
+}
+
+/** @param text as in `--hosts 3`: 1 to 200, what fits into the underlay's /24 with room for the switch */
+export function parseHosts(text: string): number {
+  const count = /^\d+$/.test(text) ? Number(text) : 0;
+  if (count >= 1 && count <= 200) return count;
+  throw new CoatError('lab-hosts', `"${text}" is not a number of hosts`, { hint: 'from 1 to 200' });
+}
+
+export function parseCgroup(text: string): 1 | 2 {
+  if (text === '1') return 1;
+  if (text === '2') return 2;
+  throw new CoatError('lab-cgroup', `there is no cgroup version "${text}"`, { hint: '1 or 2' });
+}
+
+/** Underlay address of the n-th host, counted from 1. */
+export const hostAddress = (subnet: number, n: number): string => `10.213.${subnet}.${n}`;
+
+/** The switch's own address: for a look from outside, and to answer "no such port" as a name server. */
+export const switchAddress = (subnet: number): string => `10.213.${subnet}.254`;
+
+/** Hosts h1, h2, … with the engines given out in turn. */
+export function planHosts(count: number, engines: readonly Engine[], subnet: number): HostSpec[] {
+  return Array.from({ length: count }, (_, i) => ({
+    name: `h${i + 1}`,
+    address: hostAddress(subnet, i + 1),
+    engine: engines[i % engines.length]!,
+  }));
+}
