@@ -1,0 +1,88 @@
+/**
+ * The agent's local API, version 1: HTTP over the unix socket `/run/coat/agent.sock`.
+ * `docker coat` uses only this.
+ *
+ *     GET  /v1/version      → Version
+ *     GET  /v1/status       → Status
+ *     GET  /v1/endpoints    → Listing
+ *     POST /v1/migrations   MigrationRequest → one MigrationEvent a line (application/x-ndjson).
+ *                           Closing the connection cancels the migration unless it is committed.
+ *
+ * Any other status than 200 carries a Problem.
+ */
+export interface Problem {
+  code: string;
+  /** One sentence. */
+  message: string;
+  /** What to do next. */
+  hint?: string;
+}
+
+export interface Version {
+  version: string;
+  api: 1;
+  host: string;
+}
+
+export interface Status extends Version {
+  address: string;
+  store: { state: 'ok' | 'away'; endpoint: string; revision: number };
+  engine: { version: string; apiVersion: string } | { problem: string };
+  /** Whether the engine knows the runtime `coat`. */
+  runtime: 'registered' | 'missing' | 'unknown';
+  criu: { version: string; path: string } | { problem: string };
+  hosts: { name: string; address: string; version?: string; self: boolean; reachable: boolean; problem?: string }[];
+  migrations: { id: string; container: string; from: string; to: string; phase: string }[];
+}
+
+export interface Listing {
+  hosts: { name: string; address: string }[];
+  networks: { name?: string; subnet: string; gateway: string; vni: number; mtu: number }[];
+  endpoints: { network: string; ip: string; mac?: string; host: string; container?: string; movingTo?: string }[];
+}
+
+export interface MigrationRequest {
+  /** Name or id, as `docker inspect` takes it. */
+  container: string;
+  /** Name of the destination host. */
+  to: string;
+  /** Keep the stopped container at the source, renamed, instead of removing it. */
+  keep?: boolean;
+}
+
+/** The phases of a move, in order; see docs/migration.md for what each does and how it is undone. */
+export const phases = ['planned', 'prepared', 'copying', 'redirected', 'frozen', 'restoring', 'released', 'cleaned'] as const;
+export type Phase = (typeof phases)[number];
+
+/** One measured piece of work. Times in ms; `start` counts from the beginning of the migration. */
+export interface Step {
+  name: string;
+  host: string;
+  start: number;
+  ms: number;
+  /** Whether the container's processes stood still meanwhile. */
+  blackout: boolean;
+}
+
+export interface Report {
+  id: string;
+  container: string;
+  from: string;
+  to: string;
+  outcome: 'migrated' | 'refused' | 'rolled-back' | 'in-doubt';
+  /** Freeze to thaw, ms, measured by the source's clock; absent where nothing was frozen. */
+  blackout?: number;
+  total: number;
+  phases: { phase: Phase; ms: number }[];
+  steps: Step[];
+  bytes: { memory: number; state: number; files: number; image: number };
+  warnings: string[];
+}
+
+export type MigrationEvent =
+  | { type: 'started'; id: string; container: string; from: string; to: string }
+  | { type: 'phase'; phase: Phase }
+  | { type: 'progress'; what: string; bytes: number; total?: number }
+  | { type: 'warning'; message: string }
+  | { type: 'done'; report: Report }
+  | { type: 'failed'; problem: Problem; report: Report };

@@ -1,0 +1,108 @@
+import { CoatError, explain } from '../../../driver/host/errors.ts';
+import type { Log } from '../../../driver/host/log.ts';
+import { Network, networkPath } from '../../../driver/overlay/records.ts';
+import { ConflictError, type Store } from '../../../driver/store/store.ts';
+import type { EngineNetwork, EngineNetworks } from '../../engine/networks.ts';
+import { clusterId } from './cluster.ts';
+import { byKey, decide, type Step } from './decide.ts';
+import { Seen } from './seen.ts';
+
+/** The label by which people can tell that an agent made a network. */
+const LABEL = 'io.coat.network';
+
+export interface NetworkSyncOptions {
+  store: Store;
+  engine: EngineNetworks;
+  /** Where {@link Seen} is kept. */
+  file: string;
+  log: Log;
+}
+
+/**
+ * Keeps the networks of this engine and the cluster's records the same. Each run looks at everything
+ * anew, from the store itself and not from a copy: what it deletes must really be gone there.
+ */
+export class NetworkSync {
+  readonly #options: NetworkSyncOptions;
+  readonly #told = new Set<string>();
+
+  constructor(options: NetworkSyncOptions) {
+    this.#options = options;
+  }
+
+  /** One run. @throws StoreAwayError, CoatError `engine-away`: nothing was done, try later */
+  async run(): Promise<void> {
+    const { store, engine, file } = this.#options;
+    const seen = await Seen.load(file, await clusterId(store));
+    const networks = await engine.list();
+    const [records, claims] = await Promise.all([store.list('networks/'), store.list('claims/')]);
+    const known = new Map(records.entries.map(({ value, revision }) => {
+      const network = Network.parse(value);
+      return [network.key, { network, revision }] as const;
+    }));
+    const view = {
+      engine: networks,
+      records: new Map([...known].map(([key, { network }]) => [key, network])),
+      inUse: new Set(claims.entries.map(({ key }) => key.split('/')[1] ?? '')),
+      seen: seen.networks,
+    };
+    const steps = decide(view);
+    const done = new Map<string, boolean>();
+    for (const step of steps) done.set(step.key, await this.#try(step, known.get(step.key), seen));
+    await seen.set(this.#toRemember(view.records, byKey(networks), seen, steps, done));
+  }
+
+  /**
+   * What is here now and known to the cluster. A step that failed leaves the memory as it was, so that
+   * the next run decides the same again.
+   */
+  #toRemember(records: ReadonlyMap<string, Network>, here: ReadonlyMap<string, EngineNetwork>, seen: Seen, steps: readonly Step[], done: ReadonlyMap<string, boolean>): Map<string, Network> {
+    const kept = new Map<string, Network>();
+    for (const [key, record] of records) if (here.has(key)) kept.set(key, record);
+    for (const step of steps) {
+      const before = seen.networks.get(step.key);
+      const record = records.get(step.key) ?? before;
+      const there = done.get(step.key) ? step.do === 'create' || step.do === 'restore-record' || step.do === 'name' : before !== undefined;
+      if (there && record !== undefined && step.do !== 'complain') kept.set(step.key, record);
+    }
+    return kept;
+  }
+
+  async #try(step: Step, known: { network: Network; revision: number } | undefined, seen: Seen): Promise<boolean> {
+    try {
+      await this.#do(step, known, seen);
+      this.#told.delete(step.key);
+      return true;
+    } catch (error) {
+      // another host was faster: the next run sees what it did
+      if (!(error instanceof ConflictError)) this.#once(step.key, `${step.do}: ${explain(error)}`);
+      if (error instanceof CoatError && error.code === 'store-away') throw error;
+      return false;
+    }
+  }
+
+  async #do(step: Step, known: { network: Network; revision: number } | undefined, seen: Seen): Promise<void> {
+    const { store, engine, log } = this.#options;
+    if (step.do === 'complain') return this.#once(step.key, step.about);
+    if (step.do === 'restore-record') {
+      await store.put(networkPath(step.key), seen.networks.get(step.key)!, 'absent');
+    } else if (step.do === 'remove') {
+      await engine.remove(step.id);
+    } else if (step.do === 'name') {
+      await store.put(networkPath(step.key), { ...known!.network, name: step.name }, known!.revision);
+    } else if (step.do === 'delete-record') {
+      await store.delete(networkPath(step.key), known!.revision);
+    } else {
+      const { key, subnet, gateway, options, internal, name } = known!.network;
+      await engine.create({ name: name!, subnet, gateway, options, internal, labels: { [LABEL]: key } });
+    }
+    log.info({ network: step.key, step: step.do }, 'networks: brought this host and the cluster together');
+  }
+
+  /** The same complaint is said once, not at every run. */
+  #once(key: string, about: string): void {
+    if (this.#told.has(`${key} ${about}`)) return;
+    this.#told.add(`${key} ${about}`);
+    this.#options.log.warn({ network: key }, about);
+  }
+}

@@ -1,0 +1,28 @@
+import type { Duplex, Readable } from 'node:stream';
+
+/** Another host's agent, as this one reaches it. Failures arrive as the CoatError the other side threw. */
+export interface Peer {
+  readonly name: string;
+  readonly address: string;
+  /** POSTs JSON, answers JSON. `timeout` in ms, default 30 s. @throws CoatError `peer-away` when it cannot be reached */
+  call<T>(path: string, body: unknown, options?: { signal?: AbortSignal; timeout?: number }): Promise<T>;
+  /** POSTs a stream of bytes, answers JSON. No time-out of its own. */
+  upload<T>(path: string, body: Readable, options?: { signal?: AbortSignal }): Promise<T>;
+  /** A raw connection to a handler at the other side; either end may end its half. */
+  tunnel(path: string): Promise<Duplex>;
+}
+
+export interface Peers {
+  /** @throws CoatError `unknown-host` */
+  get(name: string): Peer;
+  /** All hosts but this one. */
+  others(): Peer[];
+}
+
+/** What this agent offers its peers. Paths begin with `/v1/`; `from` is the peer's host name. */
+export interface PeerRoutes {
+  call(path: string, handler: (body: unknown, from: string) => Promise<unknown>): void;
+  /** The query string of an upload or tunnel path arrives parsed. */
+  upload(path: string, handler: (body: Readable, query: URLSearchParams, from: string) => Promise<unknown>): void;
+  tunnel(path: string, handler: (stream: Duplex, query: URLSearchParams, from: string) => void): void;
+}

@@ -1,0 +1,111 @@
+import { isIPv4 } from 'node:net';
+import { z } from 'zod';
+import { CoatError } from '../../driver/host/errors.ts';
+import type { Member } from './membership.ts';
+
+/** TCP port on which agents talk to each other; unassigned at IANA, documented in README. */
+export const DEFAULT_PORT = 7947;
+
+/**
+ * UDP port of the VXLAN. Not 4789: Swarm's overlays and some hypervisors take packets to that port
+ * for their own.
+ */
+export const DEFAULT_VXLAN_PORT = 4799;
+
+/** Host names become record keys, TLS identities and file names. */
+const NAME = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
+
+/** What every agent knows, configured or not. */
+export interface Basics {
+  /** Where the host's file system is seen from the plugin: the root of process 1 (proc(5)). */
+  hostRoot: string;
+  logLevel: string;
+}
+
+/** What an agent knows once its host belongs to a cluster. */
+export interface Settings extends Basics {
+  host: string;
+  /** In the order given; the first one runs etcd. */
+  hosts: Member[];
+  secret: string;
+  port: number;
+  vxlanPort: number;
+}
+
+const Port = (name: string, fallback: number) =>
+  z
+    .string()
+    .regex(/^\d*$/, `${name} must be a number`)
+    .transform((text) => (text === '' ? fallback : Number(text)))
+    .pipe(z.number().min(1, `${name} must be between 1 and 65535`).max(65535, `${name} must be between 1 and 65535`))
+    .default(fallback);
+
+const BasicsShape = z.object({
+  COAT_HOST_ROOT: z.string().regex(/^(\/.*)?$/, 'COAT_HOST_ROOT must be an absolute path').default(''),
+  COAT_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent', ''], 'COAT_LOG_LEVEL must be one of trace, debug, info, warn, error, fatal').default(''),
+});
+
+const Shape = BasicsShape.extend({
+  COAT_HOST: z.string('COAT_HOST is missing: the name of this host').regex(NAME, 'COAT_HOST must be a name of letters a-z, digits and dashes, such as h1'),
+  COAT_HOSTS: z.string('COAT_HOSTS is missing: all hosts, such as h1=10.0.0.1,h2=10.0.0.2').transform(parseHosts),
+  COAT_SECRET: z.string('COAT_SECRET is missing: the secret all hosts of the cluster share').min(16, 'COAT_SECRET must have at least 16 characters'),
+  COAT_PORT: Port('COAT_PORT', DEFAULT_PORT),
+  COAT_VXLAN_PORT: Port('COAT_VXLAN_PORT', DEFAULT_VXLAN_PORT),
+});
+
+/**
+ * Never fails, since the agent must open its sockets whatever its settings are: what is wrong here
+ * takes its default, and {@link readSettings} complains.
+ */
+export function readBasics(env: NodeJS.ProcessEnv): Basics {
+  const level = BasicsShape.shape.COAT_LOG_LEVEL.safeParse(env['COAT_LOG_LEVEL']);
+  const root = BasicsShape.shape.COAT_HOST_ROOT.safeParse(env['COAT_HOST_ROOT']);
+  return { hostRoot: (root.success && root.data) || '/proc/1/root', logLevel: (level.success && level.data) || 'info' };
+}
+
+/**
+ * The settings from the environment, which Docker fills from `docker plugin set`.
+ *
+ * @returns `undefined` for a plugin nobody has configured yet: neither host nor hosts are given
+ * @throws CoatError `settings` with one sentence for each mistake
+ */
+export function readSettings(env: NodeJS.ProcessEnv): Settings | undefined {
+  if (!env['COAT_HOST'] && !env['COAT_HOSTS']) return undefined;
+  const given = Object.fromEntries(Object.keys(Shape.shape).flatMap((key) => (env[key] ? [[key, env[key]]] : [])));
+  const parsed = Shape.safeParse(given);
+  if (!parsed.success) throw wrong(parsed.error.issues.map((issue) => issue.message));
+  const value = parsed.data;
+  if (!value.COAT_HOSTS.some(({ name }) => name === value.COAT_HOST)) {
+    throw wrong([`COAT_HOSTS does not mention this host, ${value.COAT_HOST}`]);
+  }
+  return {
+    ...readBasics(env),
+    host: value.COAT_HOST,
+    hosts: value.COAT_HOSTS,
+    secret: value.COAT_SECRET,
+    port: value.COAT_PORT,
+    vxlanPort: value.COAT_VXLAN_PORT,
+  };
+}
+
+/** @param text as in `h1=10.0.0.1,h2=10.0.0.2` */
+function parseHosts(text: string, context: z.RefinementCtx): Member[] {
+  const members = text.split(',').map((part) => {
+    const [name = '', address = '', ...rest] = part.trim().split('=');
+    const problem = rest.length > 0 || !NAME.test(name) || !isIPv4(address);
+    if (problem) context.addIssue(`COAT_HOSTS: "${part.trim()}" is not of the form name=IPv4 address`);
+    return { name, address };
+  });
+  for (const what of ['name', 'address'] as const) {
+    const all = members.map((member) => member[what]);
+    const twice = all.find((value, i) => all.indexOf(value) !== i);
+    if (twice !== undefined) context.addIssue(`COAT_HOSTS: ${twice} is there twice`);
+  }
+  return members;
+}
+
+function wrong(sentences: string[]): CoatError {
+  return new CoatError('settings', sentences.join('; '), {
+    hint: 'docker plugin disable, docker plugin set COAT_HOST=… COAT_HOSTS=… COAT_SECRET=…, docker plugin enable',
+  });
+}

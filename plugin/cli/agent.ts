@@ -1,0 +1,122 @@
+import { request, type IncomingMessage } from 'node:http';
+import { CoatError, codeOf, explain } from '../../driver/host/errors.ts';
+import type { Listing, MigrationEvent, MigrationRequest, Problem, Status, Version } from '../agent/api.ts';
+import { pathsUnder } from '../agent/paths.ts';
+import { lines } from './lines.ts';
+
+/** How long a question may take, in ms. `status` asks every host, so it is not short. */
+const ANSWER_MS = 30_000;
+
+/** Where the agent listens, unless `COAT_SOCKET` says otherwise. */
+export function socketPath(env: NodeJS.ProcessEnv): string {
+  return env['COAT_SOCKET'] || pathsUnder('').agentSocket;
+}
+
+/** The agent of this machine, over its unix socket; see ../agent/api.ts. Everything throws CoatError. */
+export class Agent {
+  readonly socket: string;
+
+  constructor(socket: string) {
+    this.socket = socket;
+  }
+
+  version(timeout?: number): Promise<Version> {
+    return this.#get('/v1/version', timeout);
+  }
+
+  status(): Promise<Status> {
+    return this.#get('/v1/status');
+  }
+
+  listing(timeout?: number): Promise<Listing> {
+    return this.#get('/v1/endpoints', timeout);
+  }
+
+  /**
+   * Asks for a migration and yields its events. Ends quietly when the agent goes away in the middle:
+   * whether the last event was `done` or `failed` is for the caller to see. `signal` closes the
+   * connection, by which the agent cancels.
+   */
+  async *migrate(wanted: MigrationRequest, signal: AbortSignal): AsyncGenerator<MigrationEvent, void> {
+    const response = await this.#ask('POST', '/v1/migrations', signal, wanted);
+    try {
+      for await (const line of lines(response)) yield JSON.parse(line) as MigrationEvent;
+    } catch (error) {
+      if (error instanceof SyntaxError) throw new CoatError('bad-answer', 'The coat agent sent an event that is not JSON.', { cause: error });
+      if (codeOf(error) !== 'ECONNRESET' && !signal.aborted) throw error;
+    } finally {
+      response.destroy();
+    }
+  }
+
+  async #get<T>(path: string, timeout = ANSWER_MS): Promise<T> {
+    const signal = AbortSignal.timeout(timeout);
+    try {
+      return JSON.parse(await text(await this.#ask('GET', path, signal))) as T;
+    } catch (error) {
+      if (signal.aborted) throw new CoatError('agent-slow', `The coat agent did not answer within ${timeout / 1000} s.`, { cause: error });
+      if (error instanceof CoatError) throw error;
+      throw new CoatError('bad-answer', `The coat agent's answer to ${path} cannot be read: ${explain(error)}.`, { cause: error });
+    }
+  }
+
+  /** Resolves with a response of status 200; any other becomes the Problem it carries. */
+  async #ask(method: string, path: string, signal: AbortSignal, body?: unknown): Promise<IncomingMessage> {
+    const response = await new Promise<IncomingMessage>((resolve, reject) => {
+      const headers = body === undefined ? {} : { 'content-type': 'application/json' };
+      const asked = request({ socketPath: this.socket, method, path, signal, headers, agent: false });
+      asked.on('response', resolve);
+      asked.on('error', (error) => reject(signal.aborted ? error : unreachable(error, this.socket)));
+      asked.end(body === undefined ? undefined : JSON.stringify(body));
+    });
+    if (response.statusCode === 200) return response;
+    throw refusal(response.statusCode ?? 0, await text(response));
+  }
+}
+
+async function text(response: IncomingMessage): Promise<string> {
+  let all = '';
+  response.setEncoding('utf8');
+  for await (const chunk of response) all += chunk as string;
+  return all;
+}
+
+function refusal(status: number, body: string): CoatError {
+  try {
+    const problem = JSON.parse(body) as Partial<Problem>;
+    if (typeof problem.message === 'string') {
+      return new CoatError(problem.code ?? 'refused', problem.message, problem.hint === undefined ? {} : { hint: problem.hint });
+    }
+  } catch {
+    // not a Problem: said below
+  }
+  return new CoatError('bad-answer', `The coat agent answered with HTTP status ${status} and no reason.`, {
+    hint: "Its version may not fit this program's: see 'docker coat version'.",
+  });
+}
+
+const ENABLE = "Look for it with 'docker plugin ls' and start it with 'docker plugin enable'";
+
+/** Why nobody answered, and what to do about it. */
+function unreachable(cause: Error, socket: string): CoatError {
+  switch (codeOf(cause)) {
+    case 'ENOENT':
+      return new CoatError('agent-missing', `No coat agent runs on this machine: there is no ${socket}.`, {
+        hint: `${ENABLE}; if it listens elsewhere, set COAT_SOCKET.`,
+        cause,
+      });
+    case 'ECONNREFUSED':
+      return new CoatError('agent-away', `The coat agent of this machine has stopped: nobody answers at ${socket}.`, { hint: `${ENABLE}.`, cause });
+    case 'EACCES':
+    case 'EPERM':
+      return new CoatError('agent-forbidden', `You may not talk to the coat agent: ${socket} is closed to you.`, {
+        hint: 'Use sudo, or an account that may use docker.',
+        cause,
+      });
+    case 'ECONNRESET':
+    case 'EPIPE':
+      return new CoatError('agent-away', 'The coat agent closed the connection without an answer.', { hint: "See 'docker coat status'.", cause });
+    default:
+      return new CoatError('agent-away', `The coat agent cannot be reached at ${socket}: ${cause.message}.`, { cause });
+  }
+}

@@ -1,0 +1,62 @@
+import { Command } from 'commander';
+import { CoatError } from '../../driver/host/errors.ts';
+import type { Scene } from './scene.ts';
+
+/** Runs one verb and keeps its exit code; with `json`, what goes wrong becomes a document as well. */
+export type Perform = (options: { json?: true }, verb: (scene: Scene) => Promise<number>) => Promise<void>;
+
+const AFTER = `
+Exit codes: 0 done; 1 refused, failed or undone; 125 wrong command line; 130 cancelled.
+COAT_SOCKET names the agent's socket, if it is not /run/coat/agent.sock.`;
+
+/**
+ * The command line, as data: what is parsed, what `--help` says and what the shell completes all come
+ * from here. A verb's file is loaded only when it runs, so that help stays fast.
+ */
+export function program(perform: Perform): Command {
+  const root = new Command('docker coat')
+    .description('Move running containers between hosts, TCP connections kept.')
+    .usage('COMMAND')
+    .helpCommand(false)
+    .helpOption('-h, --help', 'Show this help')
+    .exitOverride()
+    .configureOutput({ outputError: () => undefined })
+    .configureHelp({ subcommandTerm: (command) => command.name() })
+    .addHelpText('after', AFTER);
+
+  root.command('migrate')
+    .description('Move a running container to another host')
+    .argument('<container>', 'name or id of a container on this host')
+    .argument('<host>', "name of the destination, as 'docker coat ls' shows it")
+    .option('--json', 'Print the report as one JSON document and nothing else')
+    .option('-q, --quiet', 'Print nothing but errors')
+    .option('--keep', 'Keep the stopped container here, renamed, instead of removing it')
+    .action((container: string, to: string, options: { json?: true; quiet?: true; keep?: true }) =>
+      perform(options, async (scene) => (await import('./verbs/migrate.ts')).migrate(scene, { container, to, ...options })));
+
+  root.command('ls')
+    .description('List hosts, networks, and where each container is')
+    .option('--json', 'Print one JSON document')
+    .action((options: { json?: true }) => perform(options, async (scene) => (await import('./verbs/ls.ts')).ls(scene, options)));
+
+  root.command('status')
+    .description('Show how this host and its peers are, and what is on the move')
+    .option('--json', 'Print one JSON document')
+    .action((options: { json?: true }) => perform(options, async (scene) => (await import('./verbs/status.ts')).status(scene, options)));
+
+  root.command('version')
+    .description("Show this program's version and the agent's")
+    .option('--json', 'Print one JSON document')
+    .action((options: { json?: true }) => perform(options, async (scene) => (await import('./verbs/version.ts')).version(scene, options)));
+
+  root.command('help')
+    .description('Show help for a command')
+    .argument('[command]', 'one of the above')
+    .action((name?: string) => {
+      const topic = name === undefined ? root : root.commands.find((command) => command.name() === name);
+      if (topic === undefined) throw new CoatError('usage', `docker coat: unknown command '${name}'.`, { hint: "See 'docker coat --help'." });
+      topic.outputHelp();
+    });
+
+  return root;
+}

@@ -1,0 +1,68 @@
+import { mkdir, readFile, stat, writeFile, unlink } from 'node:fs/promises';
+import { CoatError } from '../../driver/host/errors.ts';
+import type { RunningContainer } from './container.ts';
+import type { HostSide } from './host.ts';
+import { lastErrors } from './log.ts';
+
+/** What `runc checkpoint` and `runc restore` are both told. */
+export const sharedFlags = ['--tcp-established', '--file-locks'] as const;
+
+/**
+ * Prepares everything a dump needs, so that inside the blackout only one program is started.
+ *
+ * CRIU's options that runc has no flags for go into `.criu/default.conf` of a home directory made for this one
+ * dump (criu(8), configuration files), so that nothing of the host's own configuration is touched:
+ * no network lock, as frames are kept away by the overlay; and the network namespace as external, as the
+ * destination has one ready.
+ *
+ * @param directory on the host, in memory
+ */
+export async function prepareDump(host: HostSide, container: RunningContainer, directory: string): Promise<void> {
+  await mkdir(host.path(`${directory}/home/.criu`), { recursive: true });
+  await mkdir(host.path(`${directory}/images`));
+  await mkdir(host.path(`${directory}/work`));
+  const namespace = await stat(host.path(`/proc/${container.pid}/ns/net`));
+  await writeFile(
+    host.path(`${directory}/home/.criu/default.conf`),
+    ['network-lock skip', ...(container.netnsPath ? [] : [`external net[${namespace.ino}]:extRootNetNS`]), ''].join('\n'),
+  );
+}
+
+/**
+ * Dumps a frozen container; it stays frozen whatever comes out. Memory pages go to the page server at
+ * `pagePort` of the loopback address, everything else into `<directory>/images`.
+ *
+ * @throws CoatError `dump-failed` with CRIU's own words
+ */
+export async function dump(host: HostSide, container: RunningContainer, directory: string, pagePort: number): Promise<void> {
+  try {
+    await host.run(
+      [
+        'runc',
+        `--root=${container.runcRoot}`,
+        'checkpoint',
+        '--leave-running',
+        ...sharedFlags,
+        `--image-path=${directory}/images`,
+        `--work-path=${directory}/work`,
+        `--page-server=127.0.0.1:${pagePort}`,
+        container.id,
+      ],
+      { env: { PATH: HOST_PATH, HOME: `${directory}/home` } },
+    );
+  } catch (cause) {
+    const log = await readFile(host.path(`${directory}/work/dump.log`), 'utf8').catch(() => '');
+    throw new CoatError('dump-failed', `CRIU could not dump the container: ${lastErrors(log) || 'see the cause'}`, {
+      hint: 'the container goes on at the source; docs/limits.md lists what CRIU cannot dump',
+      cause,
+    });
+  }
+}
+
+/** runc leaves this mark beside its state; a container that was not taken away must not keep it. */
+export async function forgetDump(host: HostSide, container: RunningContainer): Promise<void> {
+  await unlink(host.path(`${container.runcRoot}/${container.id}/checkpoint`)).catch(() => undefined);
+}
+
+/** Where the host's programs are; the plugin's own PATH need not be the host's. */
+export const HOST_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';

@@ -1,0 +1,126 @@
+import type Docker from 'dockerode';
+import type { Readable } from 'node:stream';
+import { CoatError } from '../../driver/host/errors.ts';
+
+/** What `docker inspect` says of a container, as far as a move reads it; the rest is passed on as it is. */
+export interface Inspect {
+  Id: string;
+  Name: string;
+  Image: string;
+  State: { Status: string; Running: boolean; Paused: boolean; Restarting: boolean; Pid: number };
+  Config: Record<string, unknown> & { Image: string; Hostname: string; Tty: boolean; OpenStdin: boolean };
+  HostConfig: Record<string, unknown> & {
+    NetworkMode: string;
+    PidMode: string;
+    IpcMode: string;
+    UsernsMode: string;
+    Privileged: boolean;
+    AutoRemove: boolean;
+    RestartPolicy: RestartPolicy;
+    PortBindings: Record<string, unknown> | null;
+    Devices: unknown[] | null;
+    DeviceRequests: unknown[] | null;
+    Runtime: string;
+  };
+  Mounts: { Type: string; Source: string; Destination: string; Name?: string }[];
+  GraphDriver: { Name: string; Data: Record<string, string> | null };
+  NetworkSettings: { Networks: Record<string, EndpointSettings> };
+}
+
+export interface EndpointSettings {
+  IPAMConfig?: { IPv4Address?: string } | null;
+  Links?: string[] | null;
+  Aliases?: string[] | null;
+  DriverOpts?: Record<string, string> | null;
+  GwPriority?: number;
+  NetworkID: string;
+  IPAddress: string;
+  IPPrefixLen: number;
+  MacAddress: string;
+}
+
+export interface RestartPolicy {
+  Name?: string | undefined;
+  MaximumRetryCount?: number | undefined;
+}
+
+export interface EngineFacts {
+  version: string;
+  storage: string;
+  runtimes: string[];
+  memory: number;
+}
+
+/** The few things a move asks of the engine. */
+export interface Containers {
+  /** `undefined` where there is none. */
+  inspect(ref: string): Promise<Inspect | undefined>;
+  create(name: string, body: unknown): Promise<string>;
+  start(id: string): Promise<void>;
+  /** Stops and removes it, with its anonymous volumes; one that is gone already is fine. */
+  remove(id: string): Promise<void>;
+  rename(id: string, name: string): Promise<void>;
+  setRestartPolicy(id: string, policy: RestartPolicy): Promise<void>;
+  image(ref: string): Promise<{ id: string; tags: string[]; size: number } | undefined>;
+  save(ref: string): Promise<Readable>;
+  load(stream: Readable): Promise<void>;
+  facts(): Promise<EngineFacts>;
+}
+
+export function createContainers(connect: () => Docker): Containers {
+  return {
+    inspect: (ref) => unlessAbsent(connect().getContainer(ref).inspect() as unknown as Promise<Inspect>),
+    async create(name, body) {
+      // dockerode puts every option it does not know into the query string too, secrets of the environment included,
+      // unless query and body are told apart
+      const container = await connect().createContainer({ _query: { name }, _body: body } as never);
+      return container.id;
+    },
+    async start(id) {
+      await connect().getContainer(id).start();
+    },
+    async remove(id) {
+      await unlessAbsent(connect().getContainer(id).remove({ force: true, v: true }));
+    },
+    async rename(id, name) {
+      await connect().getContainer(id).rename({ name });
+    },
+    async setRestartPolicy(id, policy) {
+      await connect().getContainer(id).update({ RestartPolicy: policy });
+    },
+    async image(ref) {
+      const image = await unlessAbsent(connect().getImage(ref).inspect());
+      return image && { id: image.Id, tags: image.RepoTags ?? [], size: image.Size };
+    },
+    async save(ref) {
+      return (await connect().getImage(ref).get()) as Readable;
+    },
+    async load(stream) {
+      const answer = await connect().loadImage(stream as never, { quiet: true } as never);
+      await drained(answer as unknown as Readable);
+    },
+    async facts() {
+      const info = (await connect().info()) as { ServerVersion: string; Driver: string; Runtimes: Record<string, unknown>; MemTotal: number };
+      return { version: info.ServerVersion, storage: info.Driver, runtimes: Object.keys(info.Runtimes ?? {}), memory: info.MemTotal };
+    },
+  };
+}
+
+async function unlessAbsent<T>(answer: Promise<T>): Promise<T | undefined> {
+  try {
+    return await answer;
+  } catch (error) {
+    const { statusCode } = error as { statusCode?: number };
+    // 409 while the engine removes it already
+    if (statusCode === 404 || (statusCode === 409 && /removal .* in progress/i.test((error as Error).message))) return undefined;
+    throw error;
+  }
+}
+
+/** Reads the engine's progress lines to the end; an error is one of them, under a status of 200. */
+async function drained(answer: Readable): Promise<void> {
+  let text = '';
+  for await (const chunk of answer) text = (text + String(chunk)).slice(-10_000);
+  const failed = /"error":"([^"]*)"/.exec(text);
+  if (failed) throw new CoatError('image-load-failed', `the engine did not take the image: ${failed[1]}`);
+}

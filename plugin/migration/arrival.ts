@@ -1,0 +1,175 @@
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import type { Duplex, Readable } from 'node:stream';
+import { CoatError, explain } from '../../driver/host/errors.ts';
+import { arrivalBundle, type OciConfig } from '../criu/bundle.ts';
+import { Door } from '../criu/door.ts';
+import { sharedFlags } from '../criu/dump.ts';
+import { lastErrors } from '../criu/log.ts';
+import { mountMemory, unmountMemory } from '../criu/memory.ts';
+import { join, type PageServer, startPageServer } from '../criu/pages.ts';
+import { runSetKey } from '../criu/setkey.ts';
+import { Reader, removeBelow, unpackFlat } from '../transfer/files.ts';
+import { unpack } from '../transfer/tar.ts';
+import { Readable as Stream } from 'node:stream';
+import type { MoverDependencies } from './ports.ts';
+import type { Arrival as Arrived, Preparation } from './protocol.ts';
+import type { Delta } from '../transfer/scan.ts';
+import { Timeline } from './timeline.ts';
+
+/** How long the engine may take from `docker start` to calling the runtime, in ms. */
+const RUNTIME_CALLED_MS = 30_000;
+/** How long a restore may take, in ms, and how much more for every MiB of memory. */
+const RESTORE_MS = 30_000;
+const RESTORE_MS_PER_MIB = 20;
+/** Room for CRIU's images besides the memory itself, bytes. */
+const IMAGES_ROOM = 512 << 20;
+
+/** Where the host has what an arriving container needs; coat-runc looks there. */
+export const restoreDirectory = (containerId: string): string => `/run/coat/restore/${containerId}`;
+export const netnsPath = (name: string): string => `/run/coat/netns/${name}`;
+const DOOR = '/var/lib/coat/bin/coat-runc';
+
+/**
+ * One container on its way to this host, from its creation to its first run here. Only effects: what may follow what,
+ * and what is remembered, is `receive.ts`'s.
+ */
+export class Arrival {
+  readonly timeline: Timeline;
+  readonly #deps: MoverDependencies;
+  readonly #preparation: Preparation;
+  readonly #containerId: string;
+  readonly #directory: string;
+  #door: Door | undefined;
+  #pages: PageServer | undefined;
+  #started: Promise<void> | undefined;
+
+  constructor(deps: MoverDependencies, preparation: Preparation, containerId: string) {
+    this.#deps = deps;
+    this.#preparation = preparation;
+    this.#containerId = containerId;
+    this.#directory = restoreDirectory(containerId);
+    this.timeline = new Timeline(deps.self);
+  }
+
+  /** The writable layer's first pass, into a layer nothing has mounted yet. */
+  async files(stream: Readable): Promise<void> {
+    await unpack(await this.#layer('UpperDir'), stream, 'upper');
+  }
+
+  /** Plumbs and holds the endpoints, and takes `docker start` as far as it goes without the container's memory. */
+  async ready(): Promise<void> {
+    const { host, overlay, containers } = this.#deps;
+    const netns = this.#containerId.slice(0, 12);
+    await this.timeline.step('plumb', async () => {
+      for (const endpoint of this.#preparation.endpoints) await overlay.expect({ ...endpoint, netns });
+    });
+    await mountMemory(host, this.#directory, this.#preparation.memory * 2 + IMAGES_ROOM);
+    await mkdir(host.path(`${this.#directory}/criu/.criu`), { recursive: true });
+    await mkdir(host.path(`${this.#directory}/images`));
+    await mkdir(host.path(`${this.#directory}/work`));
+    await writeFile(host.path(`${this.#directory}/criu/.criu/default.conf`), 'network-lock skip\n');
+    this.#door = await Door.open(host, this.#directory);
+    await this.timeline.step('docker start', async () => {
+      this.#started = containers.start(this.#containerId);
+      this.#started.catch(() => undefined);
+      const bundle = await this.#door!.heard('create', RUNTIME_CALLED_MS, endsWith(this.#started));
+      await this.#adapt(bundle, netnsPath(netns));
+    });
+    this.#pages = startPageServer(host, this.#directory);
+  }
+
+  receivePages(stream: Duplex): void {
+    if (this.#pages) join(stream, this.#pages.stream);
+    else stream.destroy();
+  }
+
+  /** What changed of the writable layer since the first pass, through the mounted layer. */
+  async delta(stream: Readable): Promise<void> {
+    const reader = new Reader(stream);
+    const { remove } = JSON.parse((await reader.exactly((await reader.exactly(4)).readUInt32BE())).toString()) as Delta;
+    const merged = await this.#layer('MergedDir');
+    await this.timeline.step('apply changed files', async () => {
+      await removeBelow(merged, remove);
+      await unpack(merged, Stream.from(reader.remaining(), { objectMode: false }), 'merged');
+    });
+  }
+
+  /** Takes the last of it in and restores. When this returns the container runs here, unheard: its frames are held. */
+  async restore(stream: Readable): Promise<{ state: number }> {
+    const images = this.#deps.host.path(`${this.#directory}/images`);
+    const state = await this.timeline.step('receive state', () => unpackFlat(images, new Reader(stream)));
+    await this.timeline.step('last pages', () => this.#pages!.done);
+    this.#door!.order(`restore ${sharedFlags.join(' ')}`);
+    const patience = RESTORE_MS + (this.#preparation.memory / 2 ** 20) * RESTORE_MS_PER_MIB;
+    const code = await this.timeline.step('runc restore', () => this.#door!.heard('restored', patience, endsWith(this.#started!)));
+    if (code !== '0') throw await this.#restoreFailed();
+    return { state };
+  }
+
+  /** Lets the frames in that peers sent meanwhile. @returns when the first went, by this timeline's clock */
+  async release(): Promise<number> {
+    return this.timeline.step('release', async () => {
+      await Promise.all(this.#preparation.endpoints.map(({ network, ip }) => this.#deps.overlay.release(network, ip)));
+      return this.timeline.now();
+    });
+  }
+
+  /** After the commit: Docker's own end of the start, and this directory's. */
+  async settle(): Promise<void> {
+    await this.#started;
+    this.#door?.close();
+    await unmountMemory(this.#deps.host, this.#directory);
+  }
+
+  /** Gives everything up, in any state. Each step is tried whatever became of the others. */
+  async abandon(why: string): Promise<void> {
+    const { containers, overlay, host, log } = this.#deps;
+    const attempt = (what: string, work: Promise<unknown> | undefined): Promise<unknown> =>
+      Promise.resolve(work).catch((error: unknown) => log.warn({ what, error: explain(error) }, 'could not undo a part of an arrival'));
+    this.#door?.abort(why);
+    this.#pages?.kill();
+    await this.#started?.catch(() => undefined);
+    await attempt('container', containers.remove(this.#containerId));
+    for (const { network, ip } of this.#preparation.endpoints) await attempt('endpoint', overlay.forget(network, ip));
+    this.#door?.close();
+    await attempt('memory', unmountMemory(host, this.#directory));
+  }
+
+  async #adapt(bundle: string, netns: string): Promise<void> {
+    const { host } = this.#deps;
+    const path = host.path(`${bundle}/config.json`);
+    const { config, setKey } = arrivalBundle(JSON.parse(await readFile(path, 'utf8')) as OciConfig, netns, { path: DOOR, directory: this.#directory });
+    await writeFile(path, JSON.stringify(config));
+    if (setKey) await runSetKey(host, setKey, netns, this.#containerId, bundle);
+  }
+
+  async #layer(which: 'UpperDir' | 'MergedDir'): Promise<string> {
+    // `docker inspect` waits while the engine starts the container, so the merged directory is asked for before
+    this.#layers ??= (await this.#deps.containers.inspect(this.#containerId))?.GraphDriver.Data ?? undefined;
+    const path = this.#layers?.[which];
+    if (!path) throw new CoatError('no-layer', `the engine does not say where it keeps the files of ${this.#preparation.container}`);
+    return this.#deps.host.path(path);
+  }
+  #layers: Record<string, string> | undefined;
+
+  async #restoreFailed(): Promise<CoatError> {
+    const log = await readFile(this.#deps.host.path(`${this.#directory}/work/restore.log`), 'utf8').catch(() => '');
+    const cause = await this.#started?.then(() => undefined, (error: unknown) => error);
+    return new CoatError('restore-failed', `CRIU could not restore the container on ${this.#deps.self}: ${lastErrors(log) || 'its log is empty'}`, {
+      hint: 'the container goes on at the source',
+      cause,
+    });
+  }
+}
+
+/** Rejects when `started` does, and never resolves. */
+function endsWith(started: Promise<void>): Promise<never> {
+  return started.then(
+    () => new Promise<never>(() => undefined),
+    (cause: unknown) => {
+      throw new CoatError('start-failed', 'the engine could not start the container', { cause });
+    },
+  );
+}
+
+export type { Arrived };

@@ -1,0 +1,52 @@
+import { CoatError } from '../../driver/host/errors.ts';
+import { Claim, claimPath } from '../../driver/overlay/records.ts';
+import { ConflictError, type Store } from '../../driver/store/store.ts';
+
+export interface Address {
+  network: string;
+  ip: string;
+}
+
+/**
+ * Changes one claim with compare-and-swap, reading anew when somebody was faster.
+ *
+ * @param edit the new claim, or `undefined` to leave it as it is
+ * @returns the store's revision that shows the change
+ */
+export async function changeClaim(store: Store, { network, ip }: Address, edit: (claim: Claim) => Claim | undefined): Promise<number> {
+  const path = claimPath(network, ip);
+  for (;;) {
+    const entry = await store.get(path);
+    if (!entry) throw new CoatError('no-claim', `no host claims ${ip}`, { hint: 'has the container left the network meanwhile?' });
+    const changed = edit(Claim.parse(entry.value));
+    if (!changed) return entry.revision;
+    try {
+      return await store.put(path, changed, entry.revision);
+    } catch (error) {
+      if (!(error instanceof ConflictError)) throw error;
+    }
+  }
+}
+
+/** The four changes a move makes to a claim. Each is idempotent. */
+export const announce = (to: string) => (claim: Claim): Claim => ({ ...claim, movingTo: to });
+
+export const redirect = (to: string) => (claim: Claim): Claim => ({ ...claim, redirect: to });
+
+/** Undoes announce and redirect, unless the claim has gone over. */
+export const withdraw =
+  (from: string) =>
+  (claim: Claim): Claim | undefined => {
+    if (claim.host !== from) return undefined;
+    const { redirect: _redirect, movingTo: _movingTo, ...rest } = claim;
+    return rest;
+  };
+
+/** The destination takes the address over: a higher epoch wins over whatever the source still says. */
+export const takeOver =
+  (to: string) =>
+  (claim: Claim): Claim | undefined => {
+    if (claim.host === to && !claim.redirect && !claim.movingTo) return undefined;
+    const { redirect: _redirect, movingTo: _movingTo, ...rest } = claim;
+    return { ...rest, host: to, epoch: claim.host === to ? claim.epoch : claim.epoch + 1 };
+  };

@@ -1,0 +1,144 @@
+import { Readable } from 'node:stream';
+import { dump, forgetDump, prepareDump } from '../criu/dump.ts';
+import { freeze, processes, thaw } from '../criu/freezer.ts';
+import { mountMemory, unmountMemory } from '../criu/memory.ts';
+import { pagePort } from '../criu/pages.ts';
+import type { Peer } from '../agent/peer.ts';
+import { packFlat } from '../transfer/files.ts';
+import { type Delta, difference, type Scan, scan } from '../transfer/scan.ts';
+import { pack } from '../transfer/tar.ts';
+import type { Plan } from './plan.ts';
+import type { MoverDependencies } from './ports.ts';
+
+const IMAGES_ROOM = 4 * 2 ** 30;
+
+/** The effects of a move on the source host; what may follow what is `send.ts`'s. */
+export class Departure {
+  readonly #deps: MoverDependencies;
+  readonly #plan: Plan;
+  readonly #peer: Peer;
+  readonly #id: string;
+  readonly #directory: string;
+  readonly bytes = { memory: 0, state: 0, files: 0, image: 0 };
+  #firstScan: Scan = new Map();
+  #pages: Awaited<ReturnType<typeof pagePort>> | undefined;
+
+  constructor(deps: MoverDependencies, plan: Plan, peer: Peer, id: string) {
+    this.#deps = deps;
+    this.#plan = plan;
+    this.#peer = peer;
+    this.#id = id;
+    this.#directory = departureDirectory(id);
+  }
+
+  async sendImage(signal: AbortSignal, progress: (bytes: number) => void): Promise<void> {
+    const { containers } = this.#deps;
+    const { inspect } = this.#plan;
+    const image = await containers.image(inspect.Image);
+    // by its tag where it still is that image, so that the destination has it under the same name
+    const ref = image?.tags.includes(inspect.Config.Image) ? inspect.Config.Image : inspect.Image;
+    const stream = await containers.save(ref);
+    stream.on('data', (chunk: Buffer) => progress((this.bytes.image += chunk.length)));
+    await this.#peer.upload('/v1/moves/image', stream, { signal });
+  }
+
+  /** The writable layer while the container still writes; what changes meanwhile is the delta's. */
+  async sendFiles(signal: AbortSignal, progress: (bytes: number) => void): Promise<void> {
+    const upper = this.#upper();
+    this.#firstScan = await scan(upper);
+    if (this.#firstScan.size === 0) return;
+    const packing = pack(upper);
+    packing.stream.on('data', (chunk: Buffer) => progress((this.bytes.files += chunk.length)));
+    await this.#peer.upload(`/v1/moves/files?id=${this.#id}`, packing.stream, { signal });
+    await packing.done;
+  }
+
+  /** Everything the dump needs that can be had before the freeze. */
+  async prepare(): Promise<void> {
+    await mountMemory(this.#deps.host, this.#directory, IMAGES_ROOM);
+    await prepareDump(this.#deps.host, this.#plan.container, this.#directory);
+    this.#pages = await pagePort(await this.#peer.tunnel(`/v1/moves/pages?id=${this.#id}`));
+  }
+
+  freeze(): Promise<void> {
+    return freeze(this.#deps.host, this.#plan.container);
+  }
+
+  async thaw(): Promise<void> {
+    await forgetDump(this.#deps.host, this.#plan.container);
+    await thaw(this.#deps.host, this.#plan.container);
+  }
+
+  async cut(): Promise<void> {
+    await Promise.all(this.#plan.endpoints.map(({ network, ip }) => this.#deps.overlay.cut(network, ip)));
+  }
+
+  async uncut(): Promise<void> {
+    await Promise.all(this.#plan.endpoints.map(({ network, ip }) => this.#deps.overlay.uncut(network, ip)));
+  }
+
+  async dump(): Promise<void> {
+    await dump(this.#deps.host, this.#plan.container, this.#directory, this.#pages!.port);
+    this.bytes.memory = this.#pages!.bytes();
+  }
+
+  async sendDelta(): Promise<void> {
+    const upper = this.#upper();
+    const delta = difference(this.#firstScan, await scan(upper));
+    if (delta.copy.length === 0 && delta.remove.length === 0) return;
+    const packing = pack(upper, delta.copy);
+    packing.stream.on('data', (chunk: Buffer) => (this.bytes.files += chunk.length));
+    await this.#peer.upload(`/v1/moves/delta?id=${this.#id}`, Readable.from(headed(delta, packing.stream), { objectMode: false }));
+    await packing.done;
+  }
+
+  async sendState<T>(): Promise<T> {
+    const { stream, bytes } = await packFlat(this.#deps.host.path(`${this.#directory}/images`));
+    this.bytes.state = bytes;
+    return this.#peer.upload<T>(`/v1/moves/state?id=${this.#id}`, stream);
+  }
+
+  async cleanUp(): Promise<void> {
+    this.#pages?.close();
+    await unmountMemory(this.#deps.host, this.#directory);
+  }
+
+  #upper(): string {
+    return this.#deps.host.path(this.#plan.inspect.GraphDriver.Data!['UpperDir']!);
+  }
+}
+
+export const departureDirectory = (id: string): string => `/run/coat/moves/${id}`;
+
+/**
+ * Ends the container at the source once it runs elsewhere. Its processes are killed while they are frozen and die as they
+ * thaw, without running another instruction; its endpoint is cut, so no peer hears of their sockets' end.
+ */
+export async function endAtSource(
+  { host, containers }: MoverDependencies,
+  container: Plan['container'] | undefined,
+  { containerId, name, id, keep }: { containerId: string; name: string; id: string; keep: boolean },
+): Promise<void> {
+  if (container) {
+    for (const pid of await processes(host, container)) kill(pid);
+    await thaw(host, container);
+  }
+  if (keep) await containers.rename(containerId, `${name}.moved-${id.slice(0, 8)}`);
+  else await containers.remove(containerId);
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // it has ended already
+  }
+}
+
+async function* headed(delta: Delta, tar: Readable): AsyncGenerator<Buffer> {
+  const list = Buffer.from(JSON.stringify(delta));
+  const length = Buffer.alloc(4);
+  length.writeUInt32BE(list.length);
+  yield Buffer.concat([length, list]);
+  yield* tar as AsyncIterable<Buffer>;
+}

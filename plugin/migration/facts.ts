@@ -1,0 +1,55 @@
+import { readdir, readFile, readlink } from 'node:fs/promises';
+import { explain } from '../../driver/host/errors.ts';
+import { HOST_PATH } from '../criu/dump.ts';
+import type { HostSide } from '../criu/host.ts';
+
+/** The version of the CRIU that the host's runc finds; asked once, as it takes a program. */
+export async function criuFacts(host: HostSide): Promise<{ version: string } | { problem: string }> {
+  try {
+    const { stdout } = await host.run(['criu', '--version'], { env: { PATH: HOST_PATH }, timeout: 5_000 });
+    const version = /Version: (\S+)/.exec(stdout)?.[1];
+    return version ? { version } : { problem: `it says "${stdout.trim()}"` };
+  } catch (error) {
+    return { problem: explain(error) };
+  }
+}
+
+/** Open files that CRIU has no image for, as /proc names them (proc_pid_fd(5)). */
+const UNDUMPABLE: readonly [RegExp, string][] = [
+  [/^anon_inode:\[io_uring\]/, 'io_uring'],
+  [/^anon_inode:\[?bpf/, 'BPF programs or maps'],
+  [/^anon_inode:\[?perf_event/, 'perf events'],
+  [/^anon_inode:kvm/, 'KVM'],
+  [/^\/dev\/(kvm|nvidia|dri|fuse|vfio|infiniband)/, 'a device'],
+];
+
+/** What of the container's open files cannot be dumped, each named once. */
+export async function undumpable(host: HostSide, pids: readonly number[]): Promise<string[]> {
+  const found = new Set<string>();
+  for (const pid of pids) {
+    const directory = host.path(`/proc/${pid}/fd`);
+    for (const fd of await readdir(directory).catch(() => [])) {
+      const target = await readlink(`${directory}/${fd}`).catch(() => '');
+      for (const [pattern, name] of UNDUMPABLE) if (pattern.test(target)) found.add(name);
+    }
+  }
+  return [...found];
+}
+
+/** Resident memory of processes, bytes, shared pages counted once for each (proc_pid_status(5), VmRSS). */
+export async function residentMemory(host: HostSide, pids: readonly number[]): Promise<number> {
+  const sizes = await Promise.all(
+    pids.map(async (pid) => {
+      const status = await readFile(host.path(`/proc/${pid}/status`), 'utf8').catch(() => '');
+      return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) * 1024;
+    }),
+  );
+  return sizes.reduce((sum, size) => sum + size, 0);
+}
+
+/** The name of each IPv4 address's interface inside a container. */
+export async function interfaceNames(host: HostSide, pid: number): Promise<Map<string, string>> {
+  const { stdout } = await host.run(['ip', '-json', '-4', 'address', 'show'], { netns: `/proc/${pid}/ns/net`, env: { PATH: HOST_PATH } });
+  const links = JSON.parse(stdout) as { ifname: string; addr_info: { local?: string }[] }[];
+  return new Map(links.flatMap((link) => link.addr_info.flatMap(({ local }) => (local ? [[local, link.ifname] as const] : []))));
+}

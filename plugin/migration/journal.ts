@@ -1,0 +1,69 @@
+import { readdir } from 'node:fs/promises';
+import { z } from 'zod';
+import { readIfThere, removeIfThere, writeAtomic } from '../../driver/host/files.ts';
+
+/**
+ * What a host must remember of a migration to end it right after a crash. Written before the effect it announces.
+ *
+ * The destination's `running` is the commit: from there on the container is the destination's, and the source may only
+ * clean up. `aborted` is a promise never to commit: the source may thaw.
+ */
+export const JournalEntry = z.discriminatedUnion('role', [
+  z.object({
+    role: z.literal('source'),
+    id: z.string(),
+    container: z.string(),
+    containerId: z.string(),
+    peer: z.string(),
+    endpoints: z.array(z.object({ network: z.string(), ip: z.string() })),
+    /** Set aside while the container moves, so that its end at the source restarts nothing. */
+    restartPolicy: z.object({ Name: z.string().optional(), MaximumRetryCount: z.number().optional() }).optional(),
+    /** `moving`: the destination cannot have everything yet. `doubt`: it can, only it knows. `left`: it runs there. */
+    state: z.enum(['moving', 'doubt', 'left']),
+    keep: z.boolean(),
+  }),
+  z.object({
+    role: z.literal('destination'),
+    id: z.string(),
+    container: z.string(),
+    /** Absent until Docker has made it. */
+    containerId: z.string().optional(),
+    peer: z.string(),
+    endpoints: z.array(z.object({ network: z.string(), ip: z.string() })),
+    state: z.enum(['arriving', 'running', 'aborted']),
+  }),
+]);
+export type JournalEntry = z.infer<typeof JournalEntry>;
+
+/** One small file a migration and host, flushed to disk before {@link Journal.write} returns. */
+export class Journal {
+  readonly #directory: string;
+
+  constructor(directory: string) {
+    this.#directory = directory;
+  }
+
+  async write(entry: JournalEntry): Promise<void> {
+    await writeAtomic(this.#file(entry.id), JSON.stringify(entry));
+  }
+
+  async read(id: string): Promise<JournalEntry | undefined> {
+    const text = await readIfThere(this.#file(id));
+    return text === undefined ? undefined : JournalEntry.parse(JSON.parse(text));
+  }
+
+  async remove(id: string): Promise<void> {
+    await removeIfThere(this.#file(id));
+  }
+
+  async all(): Promise<JournalEntry[]> {
+    const names = await readdir(this.#directory).catch(() => []);
+    const entries = await Promise.all(names.filter((name) => name.endsWith('.json')).map((name) => this.read(name.slice(0, -5))));
+    return entries.filter((entry) => entry !== undefined);
+  }
+
+  #file(id: string): string {
+    if (!/^[0-9a-z-]{1,64}$/.test(id)) throw new Error(`not a migration id: ${id}`);
+    return `${this.#directory}/${id}.json`;
+  }
+}

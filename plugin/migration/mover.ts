@@ -1,0 +1,52 @@
+import { explain } from '../../driver/host/errors.ts';
+import type { MigrationRequest } from '../agent/api.ts';
+import type { PeerRoutes } from '../agent/peer.ts';
+import type { MoverDependencies } from './ports.ts';
+import { newId, Receiver } from './receive.ts';
+import { recoverSource } from './recover.ts';
+import { asProblem, type Emit, Move } from './send.ts';
+
+export interface Mover {
+  /** Moves a container from this host. Never throws: the last event says what became of it. */
+  migrate(request: MigrationRequest, emit: Emit, signal: AbortSignal): Promise<void>;
+  list(): { id: string; container: string; from: string; to: string; phase: string }[];
+  /** Offers the destination's side to the peers. */
+  register(routes: PeerRoutes): void;
+  /** Ends what an earlier life of this agent left unfinished. Needs the store and the engine. */
+  recover(): Promise<void>;
+}
+
+export function createMover(deps: MoverDependencies): Mover {
+  const receiver = new Receiver(deps);
+  const moves = new Map<string, { move: Move; request: MigrationRequest }>();
+  return {
+    async migrate(request, emit, signal) {
+      const running = [...moves.values()].find((other) => other.request.container === request.container);
+      if (running) {
+        emit({
+          type: 'failed',
+          problem: { code: 'moving-already', message: `${request.container} is being moved to ${running.request.to} already`, hint: 'wait for it to end (docker coat status)' },
+          report: { id: '', container: request.container, from: deps.self, to: request.to, outcome: 'refused', total: 0, phases: [], steps: [], bytes: { memory: 0, state: 0, files: 0, image: 0 }, warnings: [] },
+        });
+        return;
+      }
+      const move = new Move(deps, newId(), request, emit, signal);
+      moves.set(move.id, { move, request });
+      try {
+        const report = await move.run();
+        deps.log.info({ migration: report.id, container: report.container, to: report.to, outcome: report.outcome, blackout: report.blackout, total: report.total }, 'a move has ended');
+      } finally {
+        moves.delete(move.id);
+      }
+    },
+    list: () => [...moves.values()].map(({ move, request }) => ({ id: move.id, container: request.container, from: deps.self, to: request.to, phase: move.phase })),
+    register: (routes) => receiver.register(routes),
+    async recover() {
+      await receiver.recover();
+      for (const entry of await deps.journal.all()) {
+        if (entry.role !== 'source') continue;
+        void recoverSource(deps, entry).catch((error: unknown) => deps.log.error({ migration: entry.id, problem: asProblem(error), error: explain(error) }, 'an interrupted move could not be ended'));
+      }
+    },
+  };
+}

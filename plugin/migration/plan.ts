@@ -1,0 +1,76 @@
+import os from 'node:os';
+import { CoatError } from '../../driver/host/errors.ts';
+import { findContainer, type RunningContainer } from '../criu/container.ts';
+import { processes } from '../criu/freezer.ts';
+import type { Inspect } from '../engine/containers.ts';
+import { criuFacts, interfaceNames, residentMemory, undumpable } from './facts.ts';
+import type { MoverDependencies } from './ports.ts';
+import { nameOf, refusalAtSource } from './preflight.ts';
+import type { Endpoint, Verdict } from './protocol.ts';
+
+/** Everything a move knows before it touches anything. */
+export interface Plan {
+  name: string;
+  inspect: Inspect;
+  container: RunningContainer;
+  endpoints: Endpoint[];
+  memory: number;
+  verdict: Verdict;
+  /** Other hosts that answer; the redirect waits for these only. */
+  reachable: string[];
+}
+
+/** How long a host may take to say that it is there, ms. */
+const PROBE_MS = 2_000;
+
+/**
+ * Looks at both hosts.
+ *
+ * @throws CoatError with the first reason why the container cannot move; nothing was touched then
+ */
+export async function planMove(deps: MoverDependencies, ref: string, to: string): Promise<Plan> {
+  const { containers, overlay, host, self, peers } = deps;
+  const inspect = await containers.inspect(ref);
+  const onEngine = overlay.networksOnEngine();
+  const attached = Object.entries(inspect?.NetworkSettings.Networks ?? {});
+  const container = inspect?.State.Running ? await findContainer(host, inspect.Id) : undefined;
+  const pids = container ? await processes(host, container) : [];
+  const refusal = refusalAtSource({
+    self,
+    to,
+    ref,
+    inspect,
+    hosts: overlay.hosts(),
+    coatNetworks: new Set(attached.filter(([, { NetworkID }]) => onEngine.has(NetworkID)).map(([name]) => name)),
+    undumpable: await undumpable(host, pids),
+    criu: await criuFacts(host),
+    kernel: os.release(),
+    imageThere: inspect !== undefined && (await containers.image(inspect.Image)) !== undefined,
+  });
+  if (refusal) throw refusal;
+  if (!inspect || !container) throw new CoatError('not-running', `${ref} is not running`);
+
+  const names = await interfaceNames(host, container.pid);
+  const endpoints = attached.map(([name, settings]): Endpoint => ({
+    name,
+    network: onEngine.get(settings.NetworkID)!,
+    ip: settings.IPAddress,
+    prefixLength: settings.IPPrefixLen,
+    mac: settings.MacAddress,
+    interfaceName: names.get(settings.IPAddress) ?? 'eth0',
+  }));
+  const memory = await residentMemory(host, pids);
+  const verdict = await peers.get(to).call<Verdict>('/v1/moves/check', {
+    container: nameOf(inspect),
+    image: { id: inspect.Image, ref: inspect.Config.Image },
+    networks: endpoints.map(({ name, network }) => ({ name, network })),
+    binds: inspect.Mounts.filter(({ Type }) => Type === 'bind').map(({ Source }) => Source),
+    storage: inspect.GraphDriver.Name,
+    architecture: os.arch(),
+    memory,
+  });
+  const answers = await Promise.all(
+    peers.others().map((peer) => peer.call('/v1/settled', { revision: 0 }, { timeout: PROBE_MS }).then(() => peer.name, () => undefined)),
+  );
+  return { name: nameOf(inspect), inspect, container, endpoints, memory, verdict, reachable: answers.filter((name) => name !== undefined) };
+}

@@ -1,0 +1,45 @@
+import type { Log } from '../../driver/host/log.ts';
+import type { Claim } from '../../driver/overlay/records.ts';
+import type { Store } from '../../driver/store/store.ts';
+import type { Peers } from '../agent/peer.ts';
+import type { HostSide } from '../criu/host.ts';
+import type { Containers } from '../engine/containers.ts';
+import type { Journal } from './journal.ts';
+
+/** What a move asks of the network, defined by the side that needs it; driver/driver.ts has it all. */
+export interface Overlay {
+  /** Plumbs an endpoint into a network namespace before Docker asks for it, and holds its frames. */
+  expect(arrival: {
+    network: string;
+    ip: string;
+    mac: string;
+    prefixLength: number;
+    interfaceName: string;
+    /** Becomes `/run/coat/netns/<netns>` on the host. */
+    netns: string;
+  }): Promise<void>;
+  /** Lets the held frames go, in order. */
+  release(network: string, ip: string): Promise<void>;
+  /** Gives an expected endpoint up: nothing of it stays. */
+  forget(network: string, ip: string): Promise<void>;
+  /** Nothing goes into or out of the local endpoint any more. */
+  cut(network: string, ip: string): Promise<void>;
+  uncut(network: string, ip: string): Promise<void>;
+  /** Resolves when this host's kernel shows every record up to `revision`. */
+  settled(revision: number, timeoutMs?: number): Promise<void>;
+  /** Coat's networks on this engine: Docker's id → key in the store. */
+  networksOnEngine(): ReadonlyMap<string, string>;
+  claim(network: string, ip: string): Claim | undefined;
+  hosts(): readonly string[];
+}
+
+export interface MoverDependencies {
+  self: string;
+  host: HostSide;
+  containers: Containers;
+  overlay: Overlay;
+  store: Store;
+  peers: Peers;
+  journal: Journal;
+  log: Log;
+}

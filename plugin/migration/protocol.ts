@@ -1,0 +1,81 @@
+import { z } from 'zod';
+import { CoatError } from '../../driver/host/errors.ts';
+import type { Step } from '../agent/api.ts';
+
+/**
+ * What source and destination say to each other, in order, under `/v1/moves/`:
+ *
+ *     check      Offer → Verdict         refuses, or says what is missing; touches nothing
+ *     image      a `docker save` stream
+ *     prepare    Preparation             container created, endpoints known
+ *     files      tar of the writable layer, first pass
+ *     ready      → Readiness             endpoints plumbed and held, runtime waiting, page server up
+ *     pages      tunnel to the page server
+ *     delta      what changed of the writable layer since
+ *     state      CRIU's images; the container is restored and committed → Arrival
+ *     outcome    → Outcome               what became of it; afterwards it cannot become anything else
+ */
+export const Id = z.string().regex(/^[0-9a-z-]{1,64}$/);
+
+export const Endpoint = z.object({
+  /** Docker's name of the network. */
+  name: z.string(),
+  /** Key of the network in the store. */
+  network: z.string(),
+  ip: z.string(),
+  prefixLength: z.number().int(),
+  mac: z.string(),
+  /** Its name inside the container. */
+  interfaceName: z.string(),
+});
+export type Endpoint = z.infer<typeof Endpoint>;
+
+export const Offer = z.object({
+  container: z.string(),
+  image: z.object({ id: z.string(), ref: z.string() }),
+  networks: z.array(z.object({ name: z.string(), network: z.string() })),
+  binds: z.array(z.string()),
+  storage: z.string(),
+  architecture: z.string(),
+  /** Resident memory of all its processes, bytes. */
+  memory: z.number(),
+});
+export type Offer = z.infer<typeof Offer>;
+export interface Verdict {
+  image: 'present' | 'absent';
+}
+
+export const Preparation = z.object({
+  id: Id,
+  container: z.string(),
+  body: z.record(z.string(), z.unknown()),
+  endpoints: z.array(Endpoint),
+  memory: z.number(),
+});
+export type Preparation = z.infer<typeof Preparation>;
+
+export const Reference = z.object({ id: Id });
+
+/** The destination's `running` answer. Times are ms by the destination's clock, which reads `now` as it answers. */
+export interface Arrival {
+  steps: Step[];
+  now: number;
+  /** When the first held frame was let go. */
+  released: number;
+  memory: number;
+  state: number;
+}
+
+export interface Outcome {
+  state: 'running' | 'aborted';
+}
+
+/** A message checked against its schema, or a sentence about what is wrong with it. */
+export function parse<T>(schema: z.ZodType<T>, body: unknown): T {
+  const result = schema.safeParse(body);
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  throw new CoatError('bad-message', `a message of another agent is not understood: ${issue?.path.join('.')} ${issue?.message}`, {
+    hint: 'do all hosts run the same version of the plugin? (docker coat status)',
+  });
+}

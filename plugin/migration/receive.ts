@@ -1,0 +1,177 @@
+import { randomUUID } from 'node:crypto';
+import { access } from 'node:fs/promises';
+import os from 'node:os';
+import type { Readable } from 'node:stream';
+import { CoatError, explain } from '../../driver/host/errors.ts';
+import { KeyedQueue } from '../../driver/host/queue.ts';
+import type { PeerRoutes } from '../agent/peer.ts';
+import { Arrival } from './arrival.ts';
+import { changeClaim, takeOver } from './claims.ts';
+import { criuFacts } from './facts.ts';
+import type { JournalEntry } from './journal.ts';
+import type { MoverDependencies } from './ports.ts';
+import { refusalAtDestination } from './preflight.ts';
+import { type Arrival as Arrived, Offer, type Outcome, parse, Preparation, Reference, type Verdict } from './protocol.ts';
+
+type Entry = Extract<JournalEntry, { role: 'destination' }>;
+
+/**
+ * The destination's side of every move.
+ *
+ * INVARIANTS
+ * - Requests of one move run one at a time (a queue per id).
+ * - `running` is journalled before the source hears of it and before the first held frame is let go.
+ * - Once `aborted` is journalled, nothing of that id is ever restored.
+ */
+export class Receiver {
+  readonly #deps: MoverDependencies;
+  readonly #arrivals = new Map<string, Arrival>();
+  readonly #entries = new Map<string, Entry>();
+  readonly #queue = new KeyedQueue();
+
+  constructor(deps: MoverDependencies) {
+    this.#deps = deps;
+  }
+
+  register(routes: PeerRoutes): void {
+    const inTurn = <T>(id: string, work: () => Promise<T>): Promise<T> => this.#queue.run(id, work);
+    const idOf = (query: URLSearchParams): string => parse(Reference, { id: query.get('id') }).id;
+    routes.call('/v1/moves/check', (body) => this.#check(parse(Offer, body)));
+    routes.upload('/v1/moves/image', (stream) => this.#deps.containers.load(stream).then(() => ({})));
+    routes.call('/v1/moves/prepare', (body, from) => {
+      const preparation = parse(Preparation, body);
+      return inTurn(preparation.id, () => this.#prepare(preparation, from));
+    });
+    routes.upload('/v1/moves/files', (stream, query) => inTurn(idOf(query), () => this.#arrival(idOf(query)).files(stream).then(() => ({}))));
+    routes.call('/v1/moves/ready', (body) => inTurn(parse(Reference, body).id, () => this.#arrival(parse(Reference, body).id).ready().then(() => ({}))));
+    routes.tunnel('/v1/moves/pages', (stream, query) => this.#arrivals.get(idOf(query))?.receivePages(stream) ?? stream.destroy());
+    routes.upload('/v1/moves/delta', (stream, query) => inTurn(idOf(query), () => this.#arrival(idOf(query)).delta(stream).then(() => ({}))));
+    routes.upload('/v1/moves/state', (stream, query) => inTurn(idOf(query), () => this.#land(idOf(query), stream)));
+    routes.call('/v1/moves/outcome', (body, from) => inTurn(parse(Reference, body).id, () => this.#outcome(parse(Reference, body).id, from)));
+    routes.call('/v1/moves/finish', (body) => inTurn(parse(Reference, body).id, () => this.#finish(parse(Reference, body).id)));
+  }
+
+  /** After a restart: what had not been committed never will be; what had is seen through. */
+  async recover(): Promise<void> {
+    for (const entry of await this.#deps.journal.all()) {
+      if (entry.role !== 'destination') continue;
+      this.#entries.set(entry.id, entry);
+      if (entry.state === 'running') void this.#own(entry);
+      if (entry.state === 'arriving') await this.#queue.run(entry.id, () => this.#abort(entry.id, 'the agent of the destination was restarted'));
+    }
+  }
+
+  async #check(offer: Offer): Promise<Verdict> {
+    const { containers, overlay, host, self } = this.#deps;
+    const engine = await containers.facts();
+    const there = await Promise.all(offer.binds.map((path) => access(host.path(path)).then(() => undefined, () => path)));
+    const refusal = refusalAtDestination({
+      self,
+      offer,
+      nameTaken: (await containers.inspect(offer.container)) !== undefined,
+      runtimes: engine.runtimes,
+      storage: engine.storage,
+      architecture: os.arch(),
+      networks: new Set(overlay.networksOnEngine().values()),
+      missingBinds: there.filter((path) => path !== undefined),
+      memoryAvailable: os.freemem(),
+      criu: await criuFacts(host),
+      kernel: os.release(),
+    });
+    if (refusal) throw refusal;
+    const image = await containers.image(offer.image.id);
+    return { image: image ? 'present' : 'absent' };
+  }
+
+  async #prepare(preparation: Preparation, from: string): Promise<Record<string, never>> {
+    const { id, container, endpoints } = preparation;
+    if (this.#entries.has(id)) throw new CoatError('known-move', `the migration ${id} has begun already`);
+    const entry: Entry = { role: 'destination', id, container, peer: from, endpoints: endpoints.map(({ network, ip }) => ({ network, ip })), state: 'arriving' };
+    await this.#remember(entry);
+    try {
+      const containerId = await this.#deps.containers.create(container, preparation.body);
+      await this.#remember({ ...entry, containerId });
+      this.#arrivals.set(id, new Arrival(this.#deps, preparation, containerId));
+    } catch (cause) {
+      await this.#abort(id, explain(cause));
+      throw new CoatError('create-failed', `the engine of ${this.#deps.self} would not create ${container}: ${explain(cause)}`, { cause });
+    }
+    return {};
+  }
+
+  async #land(id: string, stream: Readable): Promise<Arrived> {
+    const arrival = this.#arrival(id);
+    const entry = this.#entries.get(id);
+    if (!entry || entry.state !== 'arriving') throw new CoatError('aborted', 'the migration was given up at the destination');
+    let arrived;
+    try {
+      arrived = await arrival.restore(stream);
+      // the commit: from here on the container is this host's
+      await arrival.timeline.step('commit', () => this.#remember({ ...entry, state: 'running' }));
+    } catch (error) {
+      await this.#abort(id, explain(error));
+      throw error;
+    }
+    const released = await arrival.release();
+    void this.#own({ ...entry, state: 'running' });
+    return { steps: arrival.timeline.steps, now: arrival.timeline.now(), released, memory: 0, state: arrived.state };
+  }
+
+  /** Makes the address this host's in the store; the redirect has it here already, so it may take its time. */
+  async #own(entry: Entry): Promise<void> {
+    const { store, self, log } = this.#deps;
+    try {
+      for (const endpoint of entry.endpoints) await changeClaim(store, endpoint, takeOver(self));
+      await this.#arrivals.get(entry.id)?.settle();
+      this.#arrivals.delete(entry.id);
+    } catch (error) {
+      log.warn({ migration: entry.id, error: explain(error) }, 'the container runs here, but the store does not say so yet; trying again');
+      setTimeout(() => void this.#own(entry), 1_000).unref();
+    }
+  }
+
+  async #outcome(id: string, from: string): Promise<Outcome> {
+    const entry = this.#entries.get(id);
+    if (entry?.state === 'running') return { state: 'running' };
+    if (entry) await this.#abort(id, 'the source gave the migration up');
+    // a promise about a move this host never heard of: should its first message come late, it is refused
+    else await this.#remember({ role: 'destination', id, container: '', peer: from, endpoints: [], state: 'aborted' });
+    return { state: 'aborted' };
+  }
+
+  async #finish(id: string): Promise<Record<string, never>> {
+    this.#entries.delete(id);
+    await this.#deps.journal.remove(id);
+    return {};
+  }
+
+  async #abort(id: string, why: string): Promise<void> {
+    const entry = this.#entries.get(id);
+    if (!entry || entry.state !== 'arriving') return;
+    await this.#remember({ ...entry, state: 'aborted' });
+    const { endpoints, containerId } = entry;
+    const arrival = this.#arrivals.get(id) ?? (containerId === undefined ? undefined : await this.#stranded(entry, containerId));
+    await arrival?.abandon(why);
+    this.#arrivals.delete(id);
+    if (!arrival) for (const { network, ip } of endpoints) await this.#deps.overlay.forget(network, ip).catch(() => undefined);
+  }
+
+  /** An arrival of an earlier life of this agent: enough of it to clear it away. */
+  async #stranded(entry: Entry, containerId: string): Promise<Arrival> {
+    const blank = { name: '', prefixLength: 0, mac: '', interfaceName: '' };
+    return new Arrival(this.#deps, { ...entry, memory: 0, body: {}, endpoints: entry.endpoints.map((endpoint) => ({ ...blank, ...endpoint })) }, containerId);
+  }
+
+  #arrival(id: string): Arrival {
+    const arrival = this.#arrivals.get(id);
+    if (!arrival) throw new CoatError('unknown-move', 'the destination does not know this migration', { hint: 'it may have been restarted; try again' });
+    return arrival;
+  }
+
+  async #remember(entry: Entry): Promise<void> {
+    await this.#deps.journal.write(entry);
+    this.#entries.set(entry.id, entry);
+  }
+}
+
+export const newId = (): string => randomUUID();

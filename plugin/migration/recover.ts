@@ -1,0 +1,49 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { explain } from '../../driver/host/errors.ts';
+import { findContainer } from '../criu/container.ts';
+import { forgetDump } from '../criu/dump.ts';
+import { thaw } from '../criu/freezer.ts';
+import { unmountMemory } from '../criu/memory.ts';
+import { changeClaim, withdraw } from './claims.ts';
+import { departureDirectory, endAtSource } from './departure.ts';
+import type { JournalEntry } from './journal.ts';
+import type { MoverDependencies } from './ports.ts';
+import type { Outcome } from './protocol.ts';
+
+const ASK_EVERY_MS = 500;
+
+/**
+ * Ends a move that an earlier life of this agent began at this source: the destination is asked, as long as it takes,
+ * and what it says is done. Where it cannot have committed it is asked too, so that it clears away what it has.
+ */
+export async function recoverSource(deps: MoverDependencies, entry: Extract<JournalEntry, { role: 'source' }>): Promise<void> {
+  const { journal, peers, overlay, store, containers, host, log } = deps;
+  const container = await findContainer(host, entry.containerId).catch(() => undefined);
+  const back = async (): Promise<void> => {
+    if (container) {
+      for (const { network, ip } of entry.endpoints) await overlay.uncut(network, ip);
+      await forgetDump(host, container);
+      await thaw(host, container);
+    }
+    for (const endpoint of entry.endpoints) await changeClaim(store, endpoint, withdraw(deps.self));
+    if (entry.restartPolicy) await containers.setRestartPolicy(entry.containerId, entry.restartPolicy);
+  };
+  const ask = async (): Promise<Outcome['state']> => (await peers.get(entry.peer).call<Outcome>('/v1/moves/outcome', { id: entry.id })).state;
+
+  // what cannot have been committed need not wait for the destination
+  if (entry.state === 'moving') await back().catch((error: unknown) => log.warn({ migration: entry.id, error: explain(error) }, 'could not take a move back at once'));
+  for (; ; await sleep(ASK_EVERY_MS)) {
+    try {
+      const state = entry.state === 'left' ? 'running' : await ask();
+      if (state === 'running') await endAtSource(deps, container, { ...entry, name: entry.container });
+      else await back();
+      await unmountMemory(host, departureDirectory(entry.id));
+      await peers.get(entry.peer).call('/v1/moves/finish', { id: entry.id });
+      await journal.remove(entry.id);
+      log.info({ migration: entry.id, container: entry.container, state }, 'ended a move that was interrupted');
+      return;
+    } catch (error) {
+      log.debug({ migration: entry.id, error: explain(error) }, 'an interrupted move cannot be ended yet');
+    }
+  }
+}

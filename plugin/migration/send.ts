@@ -1,0 +1,227 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { explain } from '../../driver/host/errors.ts';
+import { Undo } from '../../driver/host/undo.ts';
+import type { MigrationEvent, MigrationRequest, Phase, Report } from '../agent/api.ts';
+import { announce, changeClaim, redirect, withdraw } from './claims.ts';
+import { Departure, endAtSource } from './departure.ts';
+import type { JournalEntry } from './journal.ts';
+import { type Plan, planMove } from './plan.ts';
+import type { MoverDependencies } from './ports.ts';
+import type { Arrival, Outcome } from './protocol.ts';
+import { redirectEverywhere } from './redirect.ts';
+import { destinationBody } from './spec.ts';
+import { Timeline } from './timeline.ts';
+
+/** How often a destination that may have committed is asked, ms. */
+const ASK_EVERY_MS = 500;
+
+export type Emit = (event: MigrationEvent) => void;
+type SourceEntry = Extract<JournalEntry, { role: 'source' }>;
+
+/**
+ * Moves one container from this host to another. Reads from top to bottom as the phases of docs/migration.md.
+ *
+ * INVARIANT: the source thaws only if the destination cannot have committed, or has promised not to.
+ */
+export class Move {
+  readonly id: string;
+  phase: Phase = 'planned';
+  readonly #deps: MoverDependencies;
+  readonly #request: MigrationRequest;
+  readonly #emit: Emit;
+  readonly #signal: AbortSignal;
+  readonly #timeline: Timeline;
+  readonly #warnings: string[] = [];
+  #departure: Departure | undefined;
+  #name: string;
+
+  constructor(deps: MoverDependencies, id: string, request: MigrationRequest, emit: Emit, signal: AbortSignal) {
+    this.#deps = deps;
+    this.id = id;
+    this.#request = request;
+    this.#emit = emit;
+    this.#signal = signal;
+    this.#timeline = new Timeline(deps.self);
+    this.#name = request.container;
+  }
+
+  /** Never throws: what happened is the last event. */
+  async run(): Promise<Report> {
+    try {
+      this.#enter('planned');
+      const plan = await this.#timeline.step('look at both hosts', () => planMove(this.#deps, this.#request.container, this.#request.to));
+      this.#name = plan.name;
+      this.#emit({ type: 'started', id: this.id, container: plan.name, from: this.#deps.self, to: this.#request.to });
+      await this.#move(plan);
+      const report = this.#report('migrated');
+      this.#emit({ type: 'done', report });
+      return report;
+    } catch (error) {
+      const report = this.#report(this.phase === 'planned' ? 'refused' : 'rolled-back');
+      this.#emit({ type: 'failed', problem: asProblem(error), report });
+      return report;
+    }
+  }
+
+  async #move(plan: Plan): Promise<void> {
+    const { journal, log, peers, store, containers } = this.#deps;
+    const { endpoints, inspect } = plan;
+    const peer = peers.get(this.#request.to);
+    const departure = (this.#departure = new Departure(this.#deps, plan, peer, this.id));
+    const step = this.#timeline.step.bind(this.#timeline);
+    const entry: SourceEntry = {
+      role: 'source',
+      id: this.id,
+      container: plan.name,
+      containerId: inspect.Id,
+      peer: peer.name,
+      endpoints: endpoints.map(({ network, ip }) => ({ network, ip })),
+      state: 'moving',
+      keep: this.#request.keep ?? false,
+      ...(restarts(inspect) ? { restartPolicy: inspect.HostConfig.RestartPolicy } : {}),
+    };
+    await using undo = new Undo((what, error) => log.error({ migration: this.id, what, error: explain(error) }, 'could not undo a step'));
+    const promise = (): Promise<Outcome> => peer.call<Outcome>('/v1/moves/outcome', { id: this.id });
+    undo.add('journal', () => journal.remove(this.id));
+    await journal.write(entry);
+
+    this.#enter('prepared');
+    if (plan.verdict.image === 'absent') await step('send image', () => departure.sendImage(this.#signal, this.#progress('image', inspect)));
+    for (const endpoint of endpoints) {
+      undo.add('announced claim', () => changeClaim(store, endpoint, withdraw(this.#deps.self)));
+      await changeClaim(store, endpoint, announce(peer.name));
+    }
+    undo.add('arrival', async () => {
+      await promise();
+      await peer.call('/v1/moves/finish', { id: this.id });
+    });
+    await step('create at destination', () =>
+      peer.call('/v1/moves/prepare', { id: this.id, container: plan.name, body: destinationBody(inspect), endpoints, memory: plan.memory }, { signal: this.#signal }),
+    );
+    if (entry.restartPolicy) {
+      undo.add('restart policy', () => containers.setRestartPolicy(inspect.Id, entry.restartPolicy!));
+      await containers.setRestartPolicy(inspect.Id, { Name: 'no' });
+    }
+
+    this.#enter('copying');
+    await step('send files', () => departure.sendFiles(this.#signal, this.#progress('files')));
+    undo.add('memory', () => departure.cleanUp());
+    await Promise.all([
+      step('ready at destination', () => peer.call('/v1/moves/ready', { id: this.id }, { signal: this.#signal, timeout: 60_000 })).then(() =>
+        step('prepare dump', () => departure.prepare()),
+      ),
+    ]);
+
+    this.#signal.throwIfAborted();
+    this.#enter('redirected');
+    undo.add('redirect', () => redirectEverywhere(this.#deps, endpoints, withdraw(this.#deps.self), plan.reachable));
+    for (const warning of await step('redirect', () => redirectEverywhere(this.#deps, endpoints, redirect(peer.name), plan.reachable))) this.#warn(warning);
+
+    this.#signal.throwIfAborted();
+    this.#enter('frozen');
+    undo.add('freeze', () => departure.thaw().then(() => this.#timeline.thawed()));
+    this.#timeline.frozen();
+    await step('freeze', () => departure.freeze());
+    undo.add('cut', () => departure.uncut());
+    await step('cut', () => departure.cut());
+    await Promise.all([step('dump', () => departure.dump()), step('send changed files', () => departure.sendDelta())]);
+
+    this.#enter('restoring');
+    await step('journal', () => journal.write({ ...entry, state: 'doubt' }));
+    const arrived = await this.#handOver(departure, promise);
+
+    // -- the point of no return: the destination runs, the source may only clean up --
+    undo.commit();
+    if (arrived) {
+      this.#timeline.adopt(arrived.steps, arrived.now);
+      this.#timeline.thawed(arrived.now - arrived.released);
+    } else this.#timeline.thawed();
+    this.#enter('released');
+    await journal.write({ ...entry, state: 'left' });
+
+    this.#enter('cleaned');
+    await step('clean up', () => this.#cleanUp(plan, entry, departure)).catch((error: unknown) => {
+      this.#warn(`something is left to clean up at ${this.#deps.self}: ${explain(error)}`);
+      log.error({ migration: this.id, error: explain(error) }, 'could not clean up after a move');
+    });
+  }
+
+  /**
+   * Sends the last of it. When the answer does not come, only the destination knows what became of it: the source
+   * stays frozen and asks until it is told.
+   *
+   * @throws what the destination said, when it has promised not to run the container
+   */
+  async #handOver(departure: Departure, promise: () => Promise<Outcome>): Promise<Arrival | undefined> {
+    try {
+      return await this.#timeline.step('hand over', () => departure.sendState<Arrival>());
+    } catch (error) {
+      for (let told = false; ; await sleep(ASK_EVERY_MS)) {
+        const outcome = await promise().catch(() => undefined);
+        if (outcome?.state === 'running') return undefined;
+        if (outcome?.state === 'aborted') throw error;
+        if (!told) this.#warn(`${this.#request.to} does not answer; the container stands still until it says whether it runs there`);
+        told = true;
+      }
+    }
+  }
+
+  async #cleanUp(plan: Plan, entry: SourceEntry, departure: Departure): Promise<void> {
+    await endAtSource(this.#deps, plan.container, { ...entry, name: plan.name });
+    await departure.cleanUp();
+    await this.#deps.peers.get(entry.peer).call('/v1/moves/finish', { id: this.id });
+    await this.#deps.journal.remove(this.id);
+  }
+
+  #enter(phase: Phase): void {
+    this.phase = phase;
+    this.#timeline.enter(phase);
+    this.#emit({ type: 'phase', phase });
+  }
+
+  #warn(message: string): void {
+    this.#warnings.push(message);
+    this.#emit({ type: 'warning', message });
+  }
+
+  #progress(what: string, _inspect?: unknown): (bytes: number) => void {
+    let last = 0;
+    return (bytes) => {
+      const now = performance.now();
+      if (now - last < 100) return;
+      last = now;
+      this.#emit({ type: 'progress', what, bytes });
+    };
+  }
+
+  #report(outcome: Report['outcome']): Report {
+    const blackout = this.#timeline.blackout();
+    return {
+      id: this.id,
+      container: this.#name,
+      from: this.#deps.self,
+      to: this.#request.to,
+      outcome,
+      ...(blackout === undefined ? {} : { blackout }),
+      total: this.#timeline.now(),
+      phases: this.#timeline.perPhase(),
+      steps: this.#timeline.steps,
+      bytes: this.#departure?.bytes ?? { memory: 0, state: 0, files: 0, image: 0 },
+      warnings: this.#warnings,
+    };
+  }
+}
+
+function restarts({ HostConfig }: Plan['inspect']): boolean {
+  const name = HostConfig.RestartPolicy?.Name;
+  return name !== undefined && name !== '' && name !== 'no';
+}
+
+export function asProblem(error: unknown): { code: string; message: string; hint?: string } {
+  const { code, hint } = error as { code?: unknown; hint?: unknown };
+  return {
+    code: typeof code === 'string' ? code : 'failed',
+    message: error instanceof Error && error.name === 'AbortError' ? 'the migration was cancelled' : explain(error),
+    ...(typeof hint === 'string' ? { hint } : {}),
+  };
+}

@@ -1,0 +1,32 @@
+import type { EndpointSettings, Inspect } from '../engine/containers.ts';
+
+/** The runtime a container has from its first move on; everything it does not restore it leaves to runc. */
+export const RUNTIME = 'coat';
+
+/**
+ * What the destination's engine is asked to create: the same name, configuration and labels, and every address pinned.
+ *
+ * Differs from the source only where it must: the runtime, which restores; and the addresses and MACs, which a user may
+ * have left to Docker at first, and which the container must now keep.
+ */
+export function destinationBody(inspect: Inspect): Record<string, unknown> {
+  const endpoints = Object.entries(inspect.NetworkSettings.Networks).map(([name, settings]) => [name, pinned(settings, inspect.Id)]);
+  return {
+    ...inspect.Config,
+    HostConfig: { ...inspect.HostConfig, Runtime: RUNTIME },
+    NetworkingConfig: { EndpointsConfig: Object.fromEntries(endpoints) as Record<string, unknown> },
+  };
+}
+
+function pinned(settings: EndpointSettings, id: string): Record<string, unknown> {
+  const short = id.slice(0, 12);
+  return {
+    IPAMConfig: { ...settings.IPAMConfig, IPv4Address: settings.IPAddress },
+    MacAddress: settings.MacAddress,
+    Links: settings.Links ?? null,
+    // engines before 26 list the container's short id as an alias; the new container gets its own
+    Aliases: settings.Aliases?.filter((alias) => alias !== short) ?? null,
+    DriverOpts: settings.DriverOpts ?? null,
+    ...(settings.GwPriority === undefined ? {} : { GwPriority: settings.GwPriority }),
+  };
+}

@@ -1,0 +1,72 @@
+import { lstat, opendir } from 'node:fs/promises';
+import { join } from 'node:path';
+
+/** What a file looked like: any change of its content or metadata changes its ctime (inode(7)). */
+interface Look {
+  ctimeNs: bigint;
+  inode: bigint;
+  size: bigint;
+  kind: 'file' | 'directory' | 'whiteout' | 'socket';
+}
+
+/** Everything below a directory, by path relative to it. */
+export type Scan = ReadonlyMap<string, Look>;
+
+/**
+ * Looks at every file below `root`. Files that vanish meanwhile are left out.
+ */
+export async function scan(root: string): Promise<Scan> {
+  const found = new Map<string, Look>();
+  const walk = async (relative: string): Promise<void> => {
+    const directory = await opendir(join(root, relative));
+    for await (const entry of directory) {
+      const path = relative === '' ? entry.name : `${relative}/${entry.name}`;
+      const stats = await lstat(join(root, path), { bigint: true }).catch(() => undefined);
+      if (!stats) continue;
+      // overlayfs marks a deleted file with a character device 0:0 (kernel Documentation/filesystems/overlayfs.rst)
+      const kind = stats.isDirectory() ? 'directory' : stats.isCharacterDevice() && stats.rdev === 0n ? 'whiteout' : stats.isSocket() ? 'socket' : 'file';
+      found.set(path, { ctimeNs: stats.ctimeNs, inode: stats.ino, size: stats.size, kind });
+      if (kind === 'directory') await walk(path);
+    }
+  };
+  await walk('');
+  return found;
+}
+
+/** How to make a tree that was copied at `before` look like `after`. */
+export interface Delta {
+  /** Paths to remove first, with all that is below them. */
+  remove: string[];
+  /** Paths to copy over, parents before children. */
+  copy: string[];
+}
+
+/**
+ * What changed between two scans of a container's writable layer. A directory whose inode changed was removed
+ * and made anew, so it is removed first: what the image has below it must not shine through again.
+ */
+export function difference(before: Scan, after: Scan): Delta {
+  const remove: string[] = [];
+  const copy: string[] = [];
+  for (const path of before.keys()) if (!after.has(path)) remove.push(path);
+  for (const [path, now] of after) {
+    const was = before.get(path);
+    if (was && was.ctimeNs === now.ctimeNs && was.inode === now.inode && was.size === now.size) continue;
+    if (now.kind === 'whiteout') {
+      if (was?.kind !== 'whiteout') remove.push(path);
+    } else if (now.kind !== 'socket') {
+      if (was ? was.inode !== now.inode || was.kind !== now.kind : now.kind === 'directory') remove.push(path);
+      copy.push(path);
+    }
+  }
+  return { remove: outermost(remove), copy };
+}
+
+/** Drops every path that lies below another of the list. */
+function outermost(paths: string[]): string[] {
+  const all = new Set(paths);
+  return paths.filter((path) => {
+    for (let at = path.lastIndexOf('/'); at > 0; at = path.lastIndexOf('/', at - 1)) if (all.has(path.slice(0, at))) return false;
+    return true;
+  });
+}

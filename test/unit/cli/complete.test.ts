@@ -1,0 +1,58 @@
+import { describe, expect, test } from 'vitest';
+import { coat, FakeAgent, json, listing, version } from './support.ts';
+
+const routes = { 'GET /v1/endpoints': json(listing), 'GET /v1/version': json(version) };
+
+/** What the shell is offered, without descriptions. */
+async function offered(words: string[], env: NodeJS.ProcessEnv = {}): Promise<string[]> {
+  const { code, stdout } = await coat(['__completeNoDesc', 'coat', ...words], { env });
+  expect(code).toBe(0);
+  const lines = stdout.trimEnd().split('\n');
+  expect(lines.pop()).toBe(':4');
+  return lines;
+}
+
+describe('completion', () => {
+  test.each([
+    [[''], ['migrate', 'ls', 'status', 'version', 'help']],
+    [['mi'], ['migrate']],
+    [['x'], []],
+    [['help', ''], ['migrate', 'ls', 'status', 'version']],
+    [['help', 'ls', ''], []],
+    [['-'], ['--help']],
+    [['ls', '--'], ['--json', '--help']],
+    [['ls', ''], []],
+    [['migrate', '-'], ['--json', '--quiet', '--keep', '--help']],
+    [['migrate', '-q', '--keep', '--'], ['--json', '--help']],
+    [['nope', ''], []],
+  ])('%j offers %j', async (words, values) => {
+    expect(await offered(words)).toEqual(values);
+  });
+
+  test('containers of this host, then the other hosts', async () => {
+    await using agent = await FakeAgent.listen(routes);
+    expect(await offered(['migrate', ''], agent.env)).toEqual(['web', 'worker']);
+    expect(await offered(['migrate', 'we'], agent.env)).toEqual(['web']);
+    expect(await offered(['migrate', '--keep', 'web', ''], agent.env)).toEqual(['beta']);
+    expect(await offered(['migrate', 'web', 'beta', ''], agent.env)).toEqual([]);
+  });
+
+  test('with descriptions', async () => {
+    await using agent = await FakeAgent.listen(routes);
+    const { stdout } = await coat(['__complete', 'coat', 'migrate', 'web', 'b'], agent);
+    expect(stdout).toBe('beta\t192.0.2.2\n:4\n');
+  });
+
+  test('an agent that is away or on another machine offers nothing', async () => {
+    await using agent = await FakeAgent.listen(routes);
+    expect(await offered(['migrate', ''], { COAT_SOCKET: '/nonexistent/agent.sock' })).toEqual([]);
+    expect(await offered(['migrate', ''], { ...agent.env, DOCKER_HOST: 'ssh://u@h' })).toEqual([]);
+  });
+
+  test('an agent that does not answer keeps nobody waiting', async () => {
+    await using agent = await FakeAgent.listen({ 'GET /v1/endpoints': () => undefined, 'GET /v1/version': json(version) });
+    const began = performance.now();
+    expect(await offered(['migrate', ''], agent.env)).toEqual([]);
+    expect(performance.now() - began).toBeLessThan(3_000);
+  });
+});
