@@ -1,16 +1,11 @@
 import { isIPv4 } from 'node:net';
 import { z } from 'zod';
 import { CoatError } from '../../driver/host/errors.ts';
+import { DEFAULT_VXLAN_PORT } from '../../driver/overlay/names.ts';
 import type { Member } from './membership.ts';
 
 /** TCP port on which agents talk to each other; unassigned at IANA, documented in README. */
 export const DEFAULT_PORT = 7947;
-
-/**
- * UDP port of the VXLAN. Not 4789: Swarm's overlays and some hypervisors take packets to that port
- * for their own.
- */
-export const DEFAULT_VXLAN_PORT = 4799;
 
 /** Host names become record keys, TLS identities and file names. */
 const NAME = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;

@@ -29,12 +29,11 @@ export async function prepareDump(host: HostSide, container: RunningContainer, d
 }
 
 /**
- * Dumps a frozen container; it stays frozen whatever comes out. Memory pages go to the page server at
- * `pagePort` of the loopback address, everything else into `<directory>/images`.
+ * Dumps a frozen container into `<directory>/images`; it stays frozen whatever comes out.
  *
  * @throws CoatError `dump-failed` with CRIU's own words
  */
-export async function dump(host: HostSide, container: RunningContainer, directory: string, pagePort: number): Promise<void> {
+export async function dump(host: HostSide, container: RunningContainer, directory: string): Promise<void> {
   try {
     await host.run(
       [
@@ -45,7 +44,6 @@ export async function dump(host: HostSide, container: RunningContainer, director
         ...sharedFlags,
         `--image-path=${directory}/images`,
         `--work-path=${directory}/work`,
-        `--page-server=127.0.0.1:${pagePort}`,
         container.id,
       ],
       { env: { PATH: HOST_PATH, HOME: `${directory}/home` } },

@@ -1,14 +1,14 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import type { Duplex, Readable } from 'node:stream';
+import type { Readable } from 'node:stream';
 import { CoatError, explain } from '../../driver/host/errors.ts';
 import { arrivalBundle, type OciConfig } from '../criu/bundle.ts';
 import { Door } from '../criu/door.ts';
 import { sharedFlags } from '../criu/dump.ts';
 import { lastErrors } from '../criu/log.ts';
 import { mountMemory, unmountMemory } from '../criu/memory.ts';
-import { join, type PageServer, startPageServer } from '../criu/pages.ts';
 import { runSetKey } from '../criu/setkey.ts';
 import { Reader, removeBelow, unpackFlat } from '../transfer/files.ts';
+import { receiveFollowed } from '../transfer/follow.ts';
 import { unpack } from '../transfer/tar.ts';
 import { Readable as Stream } from 'node:stream';
 import type { MoverDependencies } from './ports.ts';
@@ -40,7 +40,7 @@ export class Arrival {
   readonly #containerId: string;
   readonly #directory: string;
   #door: Door | undefined;
-  #pages: PageServer | undefined;
+  #pages: Promise<number> | undefined;
   #started: Promise<void> | undefined;
 
   constructor(deps: MoverDependencies, preparation: Preparation, containerId: string) {
@@ -75,12 +75,14 @@ export class Arrival {
       const bundle = await this.#door!.heard('create', RUNTIME_CALLED_MS, endsWith(this.#started));
       await this.#adapt(bundle, netnsPath(netns));
     });
-    this.#pages = startPageServer(host, this.#directory);
   }
 
-  receivePages(stream: Duplex): void {
-    if (this.#pages) join(stream, this.#pages.stream);
-    else stream.destroy();
+  /** Memory, while the source is still dumping it. @returns bytes */
+  async receivePages(stream: Readable): Promise<number> {
+    const images = this.#deps.host.path(`${this.#directory}/images`);
+    this.#pages = receiveFollowed(images, new Reader(stream)).then((sizes) => [...sizes.values()].reduce((sum, size) => sum + size, 0));
+    this.#pages.catch(() => undefined);
+    return this.#pages;
   }
 
   /** What changed of the writable layer since the first pass, through the mounted layer. */
@@ -95,15 +97,16 @@ export class Arrival {
   }
 
   /** Takes the last of it in and restores. When this returns the container runs here, unheard: its frames are held. */
-  async restore(stream: Readable): Promise<{ state: number }> {
+  async restore(stream: Readable): Promise<{ state: number; memory: number }> {
     const images = this.#deps.host.path(`${this.#directory}/images`);
     const state = await this.timeline.step('receive state', () => unpackFlat(images, new Reader(stream)));
-    await this.timeline.step('last pages', () => this.#pages!.done);
+    const memory = await this.timeline.step('last pages', async () => this.#pages);
+    if (memory === undefined) throw new CoatError('cut-short', 'the memory of the container did not arrive');
     this.#door!.order(`restore ${sharedFlags.join(' ')}`);
     const patience = RESTORE_MS + (this.#preparation.memory / 2 ** 20) * RESTORE_MS_PER_MIB;
     const code = await this.timeline.step('runc restore', () => this.#door!.heard('restored', patience, endsWith(this.#started!)));
     if (code !== '0') throw await this.#restoreFailed();
-    return { state };
+    return { state, memory };
   }
 
   /** Lets the frames in that peers sent meanwhile. @returns when the first went, by this timeline's clock */
@@ -127,7 +130,6 @@ export class Arrival {
     const attempt = (what: string, work: Promise<unknown> | undefined): Promise<unknown> =>
       Promise.resolve(work).catch((error: unknown) => log.warn({ what, error: explain(error) }, 'could not undo a part of an arrival'));
     this.#door?.abort(why);
-    this.#pages?.kill();
     await this.#started?.catch(() => undefined);
     await attempt('container', containers.remove(this.#containerId));
     for (const { network, ip } of this.#preparation.endpoints) await attempt('endpoint', overlay.forget(network, ip));

@@ -2,15 +2,16 @@ import { Readable } from 'node:stream';
 import { dump, forgetDump, prepareDump } from '../criu/dump.ts';
 import { freeze, processes, thaw } from '../criu/freezer.ts';
 import { mountMemory, unmountMemory } from '../criu/memory.ts';
-import { pagePort } from '../criu/pages.ts';
 import type { Peer } from '../agent/peer.ts';
 import { packFlat } from '../transfer/files.ts';
+import { follow, isPages } from '../transfer/follow.ts';
 import { type Delta, difference, type Scan, scan } from '../transfer/scan.ts';
 import { pack } from '../transfer/tar.ts';
 import type { Plan } from './plan.ts';
 import type { MoverDependencies } from './ports.ts';
 
-const IMAGES_ROOM = 4 * 2 ** 30;
+/** Room for CRIU's images besides the memory itself, bytes. */
+const IMAGES_ROOM = 512 << 20;
 
 /** The effects of a move on the source host; what may follow what is `send.ts`'s. */
 export class Departure {
@@ -21,7 +22,6 @@ export class Departure {
   readonly #directory: string;
   readonly bytes = { memory: 0, state: 0, files: 0, image: 0 };
   #firstScan: Scan = new Map();
-  #pages: Awaited<ReturnType<typeof pagePort>> | undefined;
 
   constructor(deps: MoverDependencies, plan: Plan, peer: Peer, id: string) {
     this.#deps = deps;
@@ -55,9 +55,8 @@ export class Departure {
 
   /** Everything the dump needs that can be had before the freeze. */
   async prepare(): Promise<void> {
-    await mountMemory(this.#deps.host, this.#directory, IMAGES_ROOM);
+    await mountMemory(this.#deps.host, this.#directory, this.#plan.memory * 2 + IMAGES_ROOM);
     await prepareDump(this.#deps.host, this.#plan.container, this.#directory);
-    this.#pages = await pagePort(await this.#peer.tunnel(`/v1/moves/pages?id=${this.#id}`));
   }
 
   freeze(): Promise<void> {
@@ -77,9 +76,16 @@ export class Departure {
     await Promise.all(this.#plan.endpoints.map(({ network, ip }) => this.#deps.overlay.uncut(network, ip)));
   }
 
-  async dump(): Promise<void> {
-    await dump(this.#deps.host, this.#plan.container, this.#directory, this.#pages!.port);
-    this.bytes.memory = this.#pages!.bytes();
+  /** Dumps, and sends the memory while it is dumped. */
+  async dump(step: <T>(name: string, work: () => Promise<T>) => Promise<T>): Promise<void> {
+    const { host } = this.#deps;
+    const dumped = step('dump', () => dump(host, this.#plan.container, this.#directory));
+    const pages = Readable.from(follow(host.path(`${this.#directory}/images`), dumped), { objectMode: false, highWaterMark: 4 << 20 });
+    const sent = step('send memory', () => this.#peer.upload<{ bytes: number }>(`/v1/moves/pages?id=${this.#id}`, pages));
+    sent.catch(() => undefined);
+    // a dump that failed says more than the transfer it ended
+    await dumped;
+    this.bytes.memory = (await sent).bytes;
   }
 
   async sendDelta(): Promise<void> {
@@ -93,13 +99,12 @@ export class Departure {
   }
 
   async sendState<T>(): Promise<T> {
-    const { stream, bytes } = await packFlat(this.#deps.host.path(`${this.#directory}/images`));
+    const { stream, bytes } = await packFlat(this.#deps.host.path(`${this.#directory}/images`), isPages);
     this.bytes.state = bytes;
     return this.#peer.upload<T>(`/v1/moves/state?id=${this.#id}`, stream);
   }
 
   async cleanUp(): Promise<void> {
-    this.#pages?.close();
     await unmountMemory(this.#deps.host, this.#directory);
   }
 

@@ -9,8 +9,8 @@ import type { Step } from '../agent/api.ts';
  *     image      a `docker save` stream
  *     prepare    Preparation             container created, endpoints known
  *     files      tar of the writable layer, first pass
- *     ready      → Readiness             endpoints plumbed and held, runtime waiting, page server up
- *     pages      tunnel to the page server
+ *     ready      → {}                    endpoints plumbed and held, runtime waiting
+ *     pages      memory, followed while it is dumped
  *     delta      what changed of the writable layer since
  *     state      CRIU's images; the container is restored and committed → Arrival
  *     outcome    → Outcome               what became of it; afterwards it cannot become anything else

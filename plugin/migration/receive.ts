@@ -44,7 +44,8 @@ export class Receiver {
     });
     routes.upload('/v1/moves/files', (stream, query) => inTurn(idOf(query), () => this.#arrival(idOf(query)).files(stream).then(() => ({}))));
     routes.call('/v1/moves/ready', (body) => inTurn(parse(Reference, body).id, () => this.#arrival(parse(Reference, body).id).ready().then(() => ({}))));
-    routes.tunnel('/v1/moves/pages', (stream, query) => this.#arrivals.get(idOf(query))?.receivePages(stream) ?? stream.destroy());
+    // not in turn: it lasts as long as the dump, and the delta comes meanwhile
+    routes.upload('/v1/moves/pages', (stream, query) => this.#arrival(idOf(query)).receivePages(stream).then((bytes) => ({ bytes })));
     routes.upload('/v1/moves/delta', (stream, query) => inTurn(idOf(query), () => this.#arrival(idOf(query)).delta(stream).then(() => ({}))));
     routes.upload('/v1/moves/state', (stream, query) => inTurn(idOf(query), () => this.#land(idOf(query), stream)));
     routes.call('/v1/moves/outcome', (body, from) => inTurn(parse(Reference, body).id, () => this.#outcome(parse(Reference, body).id, from)));
@@ -114,7 +115,7 @@ export class Receiver {
     }
     const released = await arrival.release();
     void this.#own({ ...entry, state: 'running' });
-    return { steps: arrival.timeline.steps, now: arrival.timeline.now(), released, memory: 0, state: arrived.state };
+    return { steps: arrival.timeline.steps, now: arrival.timeline.now(), released, memory: arrived.memory, state: arrived.state };
   }
 
   /** Makes the address this host's in the store; the redirect has it here already, so it may take its time. */

@@ -107,9 +107,8 @@ export class Move {
     await step('send files', () => departure.sendFiles(this.#signal, this.#progress('files')));
     undo.add('memory', () => departure.cleanUp());
     await Promise.all([
-      step('ready at destination', () => peer.call('/v1/moves/ready', { id: this.id }, { signal: this.#signal, timeout: 60_000 })).then(() =>
-        step('prepare dump', () => departure.prepare()),
-      ),
+      step('ready at destination', () => peer.call('/v1/moves/ready', { id: this.id }, { signal: this.#signal, timeout: 60_000 })),
+      step('prepare dump', () => departure.prepare()),
     ]);
 
     this.#signal.throwIfAborted();
@@ -124,7 +123,7 @@ export class Move {
     await step('freeze', () => departure.freeze());
     undo.add('cut', () => departure.uncut());
     await step('cut', () => departure.cut());
-    await Promise.all([step('dump', () => departure.dump()), step('send changed files', () => departure.sendDelta())]);
+    await Promise.all([departure.dump(step), step('send changed files', () => departure.sendDelta())]);
 
     this.#enter('restoring');
     await step('journal', () => journal.write({ ...entry, state: 'doubt' }));

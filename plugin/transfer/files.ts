@@ -47,8 +47,8 @@ export class Reader {
  * one after the other. The list comes first and the length is known, so the end of a transfer that was cut off
  * is never taken for the end of the data.
  */
-export async function packFlat(directory: string): Promise<{ stream: Readable; bytes: number }> {
-  const entries = await readdir(directory);
+export async function packFlat(directory: string, leaveOut: (name: string) => boolean = () => false): Promise<{ stream: Readable; bytes: number }> {
+  const entries = (await readdir(directory)).filter((name) => !leaveOut(name));
   const files = await Promise.all(entries.map(async (name) => ({ name, size: (await stat(`${directory}/${name}`)).size })));
   const list = Buffer.from(JSON.stringify(files));
   const length = Buffer.alloc(4);

@@ -66,3 +66,30 @@ function decideOne(key: string, here: EngineNetwork | undefined, { engine, recor
   if (other !== undefined) return { do: 'complain', key, about: `this host has another network called ${record.name}, so ${key} is not created here` };
   return { do: 'create', key };
 }
+
+/** What each step leaves on this engine when it has succeeded. */
+const LEAVES: Record<Step['do'], boolean> = {
+  name: true,
+  create: true,
+  'restore-record': true,
+  remove: false,
+  'delete-record': false,
+  complain: false,
+};
+
+/**
+ * What has been seen after the steps: the networks that are here and in the records. A step that
+ * failed leaves what was seen as it was, so that the next run decides the same again.
+ */
+export function remember({ engine, records, seen }: View, steps: readonly Step[], done: ReadonlySet<Step>): Map<string, Network> {
+  const here = byKey(engine);
+  const after = new Map([...records].filter(([key]) => here.has(key)));
+  for (const step of steps) {
+    const before = seen.get(step.key);
+    const record = records.get(step.key) ?? before;
+    const there = done.has(step) ? LEAVES[step.do] : before !== undefined;
+    if (there && record !== undefined) after.set(step.key, record);
+    else after.delete(step.key);
+  }
+  return after;
+}

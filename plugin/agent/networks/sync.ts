@@ -2,9 +2,9 @@ import { CoatError, explain } from '../../../driver/host/errors.ts';
 import type { Log } from '../../../driver/host/log.ts';
 import { Network, networkPath } from '../../../driver/overlay/records.ts';
 import { ConflictError, type Store } from '../../../driver/store/store.ts';
-import type { EngineNetwork, EngineNetworks } from '../../engine/networks.ts';
+import type { EngineNetworks } from '../../engine/networks.ts';
 import { clusterId } from './cluster.ts';
-import { byKey, decide, type Step } from './decide.ts';
+import { decide, remember, type Step } from './decide.ts';
 import { Seen } from './seen.ts';
 
 /** The label by which people can tell that an agent made a network. */
@@ -24,7 +24,8 @@ export interface NetworkSyncOptions {
  */
 export class NetworkSync {
   readonly #options: NetworkSyncOptions;
-  readonly #told = new Set<string>();
+  /** The last complaint about each network. */
+  readonly #told = new Map<string, string>();
 
   constructor(options: NetworkSyncOptions) {
     this.#options = options;
@@ -47,25 +48,9 @@ export class NetworkSync {
       seen: seen.networks,
     };
     const steps = decide(view);
-    const done = new Map<string, boolean>();
-    for (const step of steps) done.set(step.key, await this.#try(step, known.get(step.key), seen));
-    await seen.set(this.#toRemember(view.records, byKey(networks), seen, steps, done));
-  }
-
-  /**
-   * What is here now and known to the cluster. A step that failed leaves the memory as it was, so that
-   * the next run decides the same again.
-   */
-  #toRemember(records: ReadonlyMap<string, Network>, here: ReadonlyMap<string, EngineNetwork>, seen: Seen, steps: readonly Step[], done: ReadonlyMap<string, boolean>): Map<string, Network> {
-    const kept = new Map<string, Network>();
-    for (const [key, record] of records) if (here.has(key)) kept.set(key, record);
-    for (const step of steps) {
-      const before = seen.networks.get(step.key);
-      const record = records.get(step.key) ?? before;
-      const there = done.get(step.key) ? step.do === 'create' || step.do === 'restore-record' || step.do === 'name' : before !== undefined;
-      if (there && record !== undefined && step.do !== 'complain') kept.set(step.key, record);
-    }
-    return kept;
+    const done = new Set<Step>();
+    for (const step of steps) if (await this.#try(step, known.get(step.key), seen)) done.add(step);
+    await seen.set(remember(view, steps, done));
   }
 
   async #try(step: Step, known: { network: Network; revision: number } | undefined, seen: Seen): Promise<boolean> {
@@ -101,8 +86,8 @@ export class NetworkSync {
 
   /** The same complaint is said once, not at every run. */
   #once(key: string, about: string): void {
-    if (this.#told.has(`${key} ${about}`)) return;
-    this.#told.add(`${key} ${about}`);
+    if (this.#told.get(key) === about) return;
+    this.#told.set(key, about);
     this.#options.log.warn({ network: key }, about);
   }
 }

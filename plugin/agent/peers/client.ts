@@ -102,8 +102,8 @@ export class PeerClient implements Peer {
   }
 
   /** A failure as the caller shall see it: a cancellation stays one, everything nameless is a broken connection. */
-  #named(error: unknown, signal: AbortSignal | undefined): unknown {
-    if (error instanceof CoatError || (signal?.aborted && error === signal.reason)) return error;
+  #named(error: unknown, signal: AbortSignal | undefined): Error {
+    if (error instanceof CoatError || (signal?.aborted && error instanceof Error && error === signal.reason)) return error;
     return peerLost(this.name, error);
   }
 

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { TLSSocket } from 'node:tls';
-import { codeOf, CoatError } from '../../../driver/host/errors.ts';
+import { codeOf, CoatError, explain } from '../../../driver/host/errors.ts';
 import type { Log } from '../../../driver/host/log.ts';
 import { noSuchRoute, type RouteTable } from './routes.ts';
 import { problemOf, statusOf } from './problem.ts';
@@ -57,15 +57,16 @@ export class PeerServer {
     return typeof address === 'object' && address !== null ? address.port : 0;
   }
 
-  /** Listens; where the address is not there yet, as while the host starts, it is tried until it is. @throws CoatError `port-taken` */
+  /**
+   * Resolves when the server listens. What stands in the way is said once and tried until it is gone: the
+   * address may come later while the host starts, and a port may be given free.
+   */
   async listen(address: string, port: number): Promise<void> {
     for (let told = false; !this.#closed; told = true) {
       const error = await this.#tryListen(address, port);
       if (error === undefined) return;
-      if (codeOf(error) !== 'EADDRNOTAVAIL') {
-        throw new CoatError('port-taken', `cannot listen on ${address}:${port}`, { hint: 'set COAT_PORT to a free TCP port, the same on all hosts', cause: error });
-      }
-      if (!told) this.#options.log.warn({ address }, 'this host does not have its address yet; waiting for it');
+      const why = codeOf(error) === 'EADDRINUSE' ? 'something else listens there; COAT_PORT must be a free TCP port, the same on all hosts' : explain(error);
+      if (!told) this.#options.log.warn({ address, port, why }, 'cannot listen for other hosts yet');
       await sleep(500);
     }
   }
@@ -83,6 +84,8 @@ export class PeerServer {
       this.#server.once('error', failed);
       this.#server.listen(port, address, () => {
         this.#server.off('error', failed);
+        // closed while it was about to listen
+        if (this.#closed) this.#server.close();
         resolve(undefined);
       });
     });

@@ -1,0 +1,131 @@
+import type { RequestListener } from 'node:http';
+import { z } from 'zod';
+import { createDriver, type Driver } from '../../driver/driver.ts';
+import type { Log } from '../../driver/host/log.ts';
+import { createHostSide } from '../criu/host.ts';
+import { aboutEngine } from '../engine/about.ts';
+import { connectEngine } from '../engine/connection.ts';
+import { createContainers } from '../engine/containers.ts';
+import { Journal } from '../migration/journal.ts';
+import { createMover } from '../migration/mover.ts';
+import { announce } from './announce.ts';
+import type { Version } from './api.ts';
+import { EtcdChild } from './etcd/child.ts';
+import { EtcdStore } from './etcd/store.ts';
+import { offerEtcd, wayToEtcd } from './etcd/way.ts';
+import { localApp } from './local/app.ts';
+import { hostCriu } from './local/criu.ts';
+import { listing } from './local/endpoints.ts';
+import { gatherStatus } from './local/status.ts';
+import { type Membership, staticMembership } from './membership.ts';
+import { keepNetworks } from './networks/keep.ts';
+import { overlayOf } from './overlay.ts';
+import type { Paths } from './paths.ts';
+import { PeerDirectory } from './peers/peers.ts';
+import { RouteTable } from './peers/routes.ts';
+import { PeerServer } from './peers/server.ts';
+import { presharedKey } from './peers/tls.ts';
+import type { Settings } from './settings.ts';
+import { VERSION } from './version.ts';
+
+/** What a configured agent gives those who ask, and how it ends. */
+export interface Agent {
+  driver: RequestListener;
+  local: RequestListener;
+  stop(): Promise<void>;
+}
+
+/**
+ * Puts a configured agent together, innermost first: peers, store, driver, then what needs them. Only the
+ * driver's start is waited for, and it needs no one else: a host forwards while all others are away.
+ */
+export async function startAgent(settings: Settings, paths: Paths, log: Log): Promise<Agent> {
+  const membership = staticMembership(settings.host, settings.hosts);
+  const { me } = membership;
+  const security = presharedKey(settings.secret, me.name, (name) => membership.find(name) !== undefined);
+  const version: Version = { version: VERSION, api: 1, host: me.name };
+  const ending = new AbortController();
+
+  const peers = new PeerDirectory(membership, settings.port, security);
+  const routes = new RouteTable();
+  const server = new PeerServer({ me: me.name, security, routes, log });
+
+  const etcd = ownEtcd(membership, paths, routes, log);
+  const store = new EtcdStore(wayToEtcd(membership, peers, etcd.socket));
+
+  const driver = await createDriver({
+    host: me.name,
+    address: me.address,
+    store,
+    stateDir: paths.driverState,
+    hostRoot: paths.hostRoot,
+    vxlanPort: settings.vxlanPort,
+    log,
+  });
+  const docker = connectEngine(paths.dockerSocket);
+  const host = createHostSide(paths.hostRoot);
+  const mover = createMover({
+    self: me.name,
+    host,
+    containers: createContainers(() => docker),
+    overlay: overlayOf(driver, membership),
+    store,
+    peers,
+    journal: new Journal(paths.journals),
+    log,
+  });
+
+  routes.call('/v1/ping', async () => version);
+  offerSettled(routes, driver);
+  mover.register(routes);
+
+  // the way for others to the store of this host, so before the driver, which may wait for its own way to it
+  const listening = server.listen(me.address, settings.port);
+  const etcdStarted = etcd.start().catch((error: unknown) => log.error({ err: error }, 'etcd did not start; it is tried again'));
+  await driver.start();
+
+  const announced = announce(store, { ...me, version: VERSION }, log, ending.signal);
+  const networks = keepNetworks({ me: me.name, docker, driver, store, file: paths.networksSeen, log });
+  void Promise.all([listening, etcdStarted, announced])
+    .then(() => (ending.signal.aborted ? undefined : mover.recover()))
+    .catch((error: unknown) => log.error({ err: error }, 'unfinished moves could not be looked at'));
+
+  return {
+    driver: driver.app,
+    local: localApp({
+      version: () => version,
+      status: () =>
+        gatherStatus({ version, membership, peers, replica: driver.replica, engine: () => aboutEngine(docker), criu: () => hostCriu(host), migrations: () => mover.list() }),
+      endpoints: () => listing(driver.replica),
+      migrate: (request, emit, signal) => mover.migrate(request, emit, signal),
+      log,
+    }),
+    async stop() {
+      ending.abort();
+      await networks.stop();
+      await driver.stop();
+      await store.close();
+      peers.close();
+      await server.close();
+      await etcd.stop();
+    },
+  };
+}
+
+/** The etcd of this host, or nothing where another host runs it. */
+function ownEtcd(membership: Membership, paths: Paths, routes: RouteTable, log: Log): Pick<EtcdChild, 'socket' | 'start' | 'stop'> {
+  const etcd = new EtcdChild({ data: paths.etcdData, sockets: paths.etcdSockets, log });
+  if (membership.storeHost().name !== membership.me.name) return { socket: etcd.socket, start: async () => undefined, stop: async () => undefined };
+  offerEtcd(routes, etcd.socket);
+  return etcd;
+}
+
+const Settled = z.object({ revision: z.number().int() });
+
+/** Another host waits until this one has done what the records up to a revision say. */
+function offerSettled(routes: RouteTable, driver: Driver): void {
+  routes.call('/v1/settled', async (body) => {
+    await driver.settled(Settled.parse(body).revision);
+    return {};
+  });
+}

@@ -1,0 +1,68 @@
+import express, { type ErrorRequestHandler, type Express, type Response } from 'express';
+import { z } from 'zod';
+import { CoatError } from '../../../driver/host/errors.ts';
+import type { Log } from '../../../driver/host/log.ts';
+import type { Listing, MigrationEvent, MigrationRequest, Status, Version } from '../api.ts';
+import { problemOf, statusOf } from '../peers/problem.ts';
+
+/** What the local API tells and does. */
+export interface LocalDoors {
+  version(): Version;
+  status(): Promise<Status>;
+  endpoints(): Listing;
+  migrate(request: MigrationRequest, emit: (event: MigrationEvent) => void, signal: AbortSignal): Promise<void>;
+  log: Log;
+}
+
+const Migration = z.strictObject({
+  container: z.string().min(1),
+  to: z.string().min(1),
+  keep: z.boolean().optional(),
+});
+
+/** The local API, version 1: see api.ts. */
+export function localApp(doors: LocalDoors): Express {
+  const app = express();
+  app.disable('x-powered-by');
+  app.use(express.json({ type: () => true, limit: '64kb' }));
+  app.get('/v1/version', (_request, response) => void response.json(doors.version()));
+  app.get('/v1/status', async (_request, response) => void response.json(await doors.status()));
+  app.get('/v1/endpoints', (_request, response) => void response.json(doors.endpoints()));
+  app.post('/v1/migrations', async (request, response) => {
+    const body = Migration.safeParse(request.body ?? {});
+    if (!body.success) throw new CoatError('bad-request', z.prettifyError(body.error).replaceAll('\n', ' '));
+    const { keep, ...wanted } = body.data;
+    await streamMigration(doors, keep === undefined ? wanted : { ...wanted, keep }, response);
+  });
+  app.use((request) => {
+    throw new CoatError('no-such-route', `there is no ${request.method} ${request.path} in this API`, { hint: 'the CLI plugin and the agent should have the same version' });
+  });
+  const failed: ErrorRequestHandler = (error: unknown, _request, response, _next) => {
+    if (response.headersSent) {
+      doors.log.error({ err: error }, 'a stream of events ended with an error');
+      response.destroy();
+      return;
+    }
+    const known = isBadBody(error) ? new CoatError('bad-request', `the body is not JSON: ${error.message}`) : error;
+    if (!(known instanceof CoatError)) doors.log.error({ err: known }, 'a local request failed');
+    response.status(statusOf(known)).json(problemOf(known));
+  };
+  app.use(failed);
+  return app;
+}
+
+/** One event a line. Until the first one there may still be a Problem with a status of its own. */
+async function streamMigration(doors: LocalDoors, request: MigrationRequest, response: Response): Promise<void> {
+  const cancel = new AbortController();
+  response.on('close', () => {
+    if (!response.writableFinished) cancel.abort(new CoatError('cancelled', 'the migration was cancelled'));
+  });
+  response.type('application/x-ndjson');
+  await doors.migrate(request, (event) => void (response.destroyed || response.write(`${JSON.stringify(event)}\n`)), cancel.signal);
+  response.end();
+}
+
+/** body-parser's errors carry the status they stand for. */
+function isBadBody(error: unknown): error is Error {
+  return error instanceof Error && 'status' in error && error.status === 400;
+}

@@ -1,0 +1,32 @@
+import type { Claim, Host, Network } from '../../../driver/overlay/records.ts';
+import type { Listing } from '../api.ts';
+
+/** What the agent knows of the cluster; the driver's replica has it. */
+export interface Known {
+  hosts: ReadonlyMap<string, Host>;
+  networks: ReadonlyMap<string, Network>;
+  claims: ReadonlyMap<string, Claim>;
+}
+
+/** All hosts, networks and endpoints, in an order that stays the same. */
+export function listing({ hosts, networks, claims }: Known): Listing {
+  return {
+    hosts: [...hosts.values()].map(({ name, address }) => ({ name, address })).sort(by('name')),
+    networks: [...networks.values()]
+      .map(({ name, subnet, gateway, vni, mtu }) => ({ ...(name === undefined ? {} : { name }), subnet, gateway, vni, mtu }))
+      .sort(by('subnet')),
+    endpoints: [...claims.values()]
+      // an address without a MAC is only lent, not yet used
+      .filter(({ mac }) => mac !== undefined)
+      .map((claim) => ({ ...endpointOf(claim), network: networks.get(claim.network)?.name ?? claim.network }))
+      .sort((a, b) => compare(a.network, b.network) || compare(a.ip, b.ip)),
+  };
+}
+
+function endpointOf({ ip, mac, host, container, movingTo }: Claim): Omit<Listing['endpoints'][number], 'network'> {
+  return { ip, host, ...(mac === undefined ? {} : { mac }), ...(container === undefined ? {} : { container }), ...(movingTo === undefined ? {} : { movingTo }) };
+}
+
+const collator = new Intl.Collator('en', { numeric: true });
+const compare = (a: string, b: string): number => collator.compare(a, b);
+const by = <K extends string>(key: K) => (a: Record<K, string>, b: Record<K, string>): number => compare(a[key], b[key]);

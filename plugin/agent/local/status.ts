@@ -1,0 +1,52 @@
+import { explain } from '../../../driver/host/errors.ts';
+import type { Host } from '../../../driver/overlay/records.ts';
+import type { EngineAbout } from '../../engine/about.ts';
+import type { Status, Version } from '../api.ts';
+import type { Membership } from '../membership.ts';
+import type { Peers } from '../peer.ts';
+
+/** A peer that has not answered a ping within this, ms, counts as unreachable. */
+const PING_MS = 3_000;
+
+/** Where a status is gathered from. Each part may fail without the others. */
+export interface Sources {
+  version: Version;
+  membership: Membership;
+  peers: Peers;
+  replica: { connected: boolean; revision: number; hosts: ReadonlyMap<string, Host> };
+  engine(): Promise<EngineAbout>;
+  criu(): Promise<{ version: string; path: string }>;
+  migrations(): Status['migrations'];
+}
+
+export async function gatherStatus(sources: Sources): Promise<Status> {
+  const { membership, replica } = sources;
+  const [engine, criu, hosts] = await Promise.all([
+    sources.engine().catch((error: unknown) => ({ problem: explain(error) })),
+    sources.criu().catch((error: unknown) => ({ problem: explain(error) })),
+    Promise.all(membership.all().map((member) => hostStatus(member, sources))),
+  ]);
+  const first = membership.storeHost();
+  return {
+    ...sources.version,
+    address: membership.me.address,
+    store: { state: replica.connected ? 'ok' : 'away', endpoint: `etcd on ${first.name} (${first.address})`, revision: replica.revision },
+    engine: 'problem' in engine ? engine : { version: engine.version, apiVersion: engine.apiVersion },
+    runtime: 'problem' in engine ? 'unknown' : engine.runtimes.includes('coat') ? 'registered' : 'missing',
+    criu,
+    hosts,
+    migrations: sources.migrations(),
+  };
+}
+
+async function hostStatus({ name, address }: { name: string; address: string }, { membership, peers, replica, version }: Sources): Promise<Status['hosts'][number]> {
+  if (name === membership.me.name) return { name, address, version: version.version, self: true, reachable: true };
+  const known = replica.hosts.get(name)?.version;
+  const host = { name, address, self: false, ...(known === undefined ? {} : { version: known }) };
+  try {
+    const answer = await peers.get(name).call<{ version: string }>('/v1/ping', {}, { timeout: PING_MS });
+    return { ...host, version: answer.version, reachable: true };
+  } catch (error) {
+    return { ...host, reachable: false, problem: explain(error) };
+  }
+}

@@ -1,0 +1,56 @@
+import type Docker from 'dockerode';
+import type { Driver } from '../../../driver/driver.ts';
+import type { Log } from '../../../driver/host/log.ts';
+import type { Store } from '../../../driver/store/store.ts';
+import { followNetworks } from '../../engine/events.ts';
+import { createNetworks } from '../../engine/networks.ts';
+import { fillNames } from '../names.ts';
+import { networksOf } from '../overlay.ts';
+import { Keeper } from './keeper.ts';
+import { NetworkSync } from './sync.ts';
+
+export interface KeepNetworksOptions {
+  me: string;
+  docker: Docker;
+  driver: Driver;
+  store: Store;
+  /** Where the networks last seen are kept. */
+  file: string;
+  log: Log;
+}
+
+/** Keeps this engine's networks and the cluster's the same, and the names of its containers known. Never fails; ends with `stop`. */
+export function keepNetworks({ me, docker, driver, store, file, log }: KeepNetworksOptions): { stop(): Promise<void> } {
+  const engine = createNetworks(docker);
+  const sync = new NetworkSync({ store, engine, file, log });
+  const networks = new Keeper(() => sync.run(), log);
+  const names = new Keeper(() => fillNames({ me, store, engine, log, networks: () => networksOf(driver) }), log);
+
+  // claims change all the time, networks hardly ever
+  let before = '';
+  const unsubscribe = driver.replica.onChange(() => {
+    const now = JSON.stringify([driver.replica.connected, [...driver.replica.networks.values()].map(({ key, name }) => [key, name])]);
+    if (now === before) return;
+    before = now;
+    networks.poke();
+  });
+  const events = followNetworks(docker, log, {
+    connected() {
+      networks.poke();
+      names.poke();
+    },
+    event({ action }) {
+      if (action === 'create' || action === 'destroy') networks.poke();
+      if (action === 'connect') names.poke();
+    },
+  });
+  networks.start();
+  names.start();
+  return {
+    async stop() {
+      unsubscribe();
+      events.stop();
+      await Promise.all([networks.stop(), names.stop()]);
+    },
+  };
+}

@@ -1,0 +1,19 @@
+import { join } from 'node:path';
+
+/** The checkout. */
+export const ROOT = join(import.meta.dirname, '../..');
+
+/** What a build makes; safe to delete. */
+export const DIST = join(ROOT, 'dist');
+
+/** What goes into the plugin's root file system besides Debian's packages, as a tree. */
+export const FILES = join(DIST, 'files');
+
+/** The CLI plugin: one file. */
+export const CLI = join(DIST, 'docker-coat');
+
+/** The plugin as `docker plugin create` takes it: config.json and rootfs. */
+export const BUNDLE = join(DIST, 'plugin');
+
+/** Root file systems of Debian packages only, outside the checkout, for all checkouts. */
+export const CACHE = process.env['COAT_CACHE'] ?? '/var/cache/coat-plugin';
