@@ -18,7 +18,7 @@ const ENGINE_READY_MS = 90_000;
  *
  * @param lower the root file system its disk lies on
  */
-export async function boot(spec: LabSpec, host: string, lower: string): Promise<void> {
+export async function boot(spec: LabSpec, host: string, lower: string, signal?: AbortSignal): Promise<void> {
   const { base, shared, host: diskOf } = labPlaces(spec.name);
   const cgroups = await makeHostCgroups(spec.name, host);
   const log = join(diskOf(host), 'log', 'boot.log');
@@ -50,8 +50,9 @@ export async function boot(spec: LabSpec, host: string, lower: string): Promise<
       if (ended) return true;
       const pid = initOf(cgroups.v2);
       return pid !== undefined && (await answers(`/proc/${pid}/root/run/docker.sock`));
-    }, { timeout: ENGINE_READY_MS });
+    }, { timeout: ENGINE_READY_MS, ...(signal && { signal }) });
   } catch (cause) {
+    signal?.throwIfAborted();
     throw await notBooted(host, diskOf(host), cause);
   }
   if (ended) throw await notBooted(host, diskOf(host));

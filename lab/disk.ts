@@ -1,6 +1,6 @@
-import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Build } from './images/build.ts';
 import { plant } from './images/seed.ts';
 import { labPlaces } from './places.ts';
 import { switchAddress, type LabSpec } from './spec.ts';
@@ -13,7 +13,7 @@ const PARTS = ['upper', 'work', 'root', 'docker', 'containerd', 'coat', 'log'];
  *
  * @param seedPath what its Docker data begin with; without it, with nothing
  */
-export async function makeDisk(spec: LabSpec, host: string, seedPath?: string): Promise<void> {
+export async function makeDisk(spec: LabSpec, host: string, build: Build, seedPath?: string): Promise<void> {
   const disk = labPlaces(spec.name).host(host);
   for (const part of PARTS) await mkdir(join(disk, part), { recursive: true });
   const etc = join(disk, 'upper', 'etc');
@@ -22,7 +22,7 @@ export async function makeDisk(spec: LabSpec, host: string, seedPath?: string): 
   await writeFile(join(etc, 'hosts'), hostsFile(spec, host));
   await writeFile(join(etc, 'resolv.conf'), resolvConf(spec));
   await writeFile(join(etc, 'docker', 'daemon.json'), `${JSON.stringify(daemonJson(), null, 2)}\n`);
-  if (seedPath !== undefined && existsSync(seedPath)) await plant(seedPath, join(disk, 'docker'));
+  if (seedPath !== undefined) await plant(seedPath, join(disk, 'docker'), build);
 }
 
 export function hostsFile(spec: LabSpec, host: string): string {

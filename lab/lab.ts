@@ -1,14 +1,14 @@
 import { CoatError } from '../driver/host/errors.ts';
-import { boot } from './boot.ts';
-import { destroy } from './destroy.ts';
+import { among, noLab } from './claim.ts';
+import { takeDown } from './destroy.ts';
 import { LabHost } from './host.ts';
-import { ENGINE_RECIPES } from './images/recipes.ts';
-import { rootfs } from './images/rootfs.ts';
-import { killGroup, makeHostCgroups } from './kernel/cgroups.ts';
+import type { Tell } from './images/build.ts';
+import { makeHostCgroups } from './kernel/cgroups.ts';
 import * as underlay from './kernel/underlay.ts';
 import { labPlaces } from './places.ts';
+import { setRate, switchOff, switchOn } from './power.ts';
 import { readRecord } from './record.ts';
-import type { LabSpec } from './spec.ts';
+import { parseRate, type LabSpec } from './spec.ts';
 import { bringUp, type UpOptions } from './up.ts';
 
 /** Several real Docker hosts on this machine, made of namespaces, on one network of their own. */
@@ -23,18 +23,18 @@ export class Lab implements AsyncDisposable {
 
   /** Makes a lab and waits until every engine answers. @throws CoatError `lab-exists` and others */
   static async up(options: UpOptions = {}): Promise<Lab> {
-    const spec = await bringUp(options);
-    const lab = await Lab.#of(spec);
-    if (options.plugin === false) return lab;
-    const { installCoat } = await import('./coat.ts');
-    await installCoat(lab);
-    return lab;
+    const spec = await bringUp(options, async (hosts) => {
+      if (options.plugin === false) return;
+      const { installCoat } = await import('./coat.ts');
+      await installCoat(await Lab.#of(hosts));
+    });
+    return Lab.#of(spec);
   }
 
   /** A lab that is there already. @throws CoatError `no-lab` */
   static async open(name: string): Promise<Lab> {
     const record = await readRecord(name);
-    if (record === undefined) throw new CoatError('no-lab', `there is no lab "${name}"`, { hint: `make it: npm run lab -- up --name ${name}` });
+    if (record === undefined) throw noLab(name);
     return Lab.#of(record);
   }
 
@@ -62,38 +62,36 @@ export class Lab implements AsyncDisposable {
   /** The host dies at once, as in a power cut: processes and network are gone, its disk stays. */
   async kill(name: string): Promise<void> {
     const host = this.host(name);
-    await killGroup(this.name, host.name);
-    await underlay.unplug(this.name, host.name);
+    await among(this.name, () => switchOff(this.name, host.name));
   }
 
-  /** Boots a killed host again, with its disk as it was. Fine when it runs. */
-  async start(name: string): Promise<void> {
+  /** Boots a killed host again, with its disk, its cuts and its limit as they were. Fine when it runs. */
+  async start(name: string, log: Tell = () => undefined): Promise<void> {
     const host = this.host(name);
-    if (host.running) return;
-    await this.kill(name);
-    await underlay.plugIn(this.name, this.spec.hosts.find((each) => each.name === name)!);
-    const lower = await rootfs(`engine-${host.engine}`, ENGINE_RECIPES[host.engine], () => undefined, (argv) => argv as [string, ...string[]]);
-    await boot(this.spec, name, lower);
+    await among(this.name, () => switchOn(this.spec, host, log));
   }
 
-  /** Nothing passes between the two hosts any more, in either direction. */
+  /** Nothing passes between the two hosts any more, in either direction, whether they run or not. */
   async cut(one: string, other: string): Promise<void> {
-    await underlay.cut(this.name, this.host(one).name, this.host(other).name);
+    const names = [this.host(one).name, this.host(other).name] as const;
+    await among(this.name, () => underlay.cut(this.name, ...names));
   }
 
   /** Takes back every cut. */
   async heal(): Promise<void> {
-    await underlay.heal(this.name);
+    await among(this.name, () => underlay.heal(this.name));
   }
 
   /** @param rate of the host's link in both directions as in tc(8), `100mbit`; `null`: none */
   async limit(name: string, rate: string | null): Promise<void> {
-    await underlay.limit(this.name, this.host(name).name, rate);
+    const host = this.host(name);
+    const checked = rate === null ? null : parseRate(rate);
+    await among(this.name, () => setRate(this.name, host, checked));
   }
 
   /** Removes the lab and everything it has made. */
   async down(): Promise<void> {
-    await destroy(this.name);
+    await takeDown(this.name);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

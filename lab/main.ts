@@ -1,10 +1,9 @@
 import { Command } from 'commander';
-import { CoatError, explain } from '../driver/host/errors.ts';
+import { CoatError, codeOf, explain } from '../driver/host/errors.ts';
+import { takeDown } from './destroy.ts';
 import { execInside } from './exec.ts';
 import { Lab } from './lab.ts';
-import { destroy } from './destroy.ts';
-import { readRecord } from './record.ts';
-import { checkName, parseCgroup, parseEngines, parseHosts } from './spec.ts';
+import { checkName, parseCgroup, parseEngines, parseHosts, parseRate } from './spec.ts';
 import { statusOf, statusText } from './status.ts';
 
 interface Named { name: string }
@@ -23,14 +22,9 @@ command('up', 'make a lab')
   .option('--engines <list>', 'Docker generations, given out in turn', parseEngines, [26, 28])
   .option('--cgroup <version>', 'cgroup version the engines see, 1 or 2 (default: this machine\'s)', parseCgroup)
   .option('--no-plugin', 'leave COAT out')
-  .action(async (options: Named & Parameters<typeof Lab.up>[0]) => {
-    const there = await readRecord(options.name);
-    if (there?.complete) note(`lab ${options.name} is up already`);
-    const lab = there?.complete ? await Lab.open(options.name) : await Lab.up({ ...options, log: note });
-    say(statusText(await statusOf(lab)));
-  });
+  .action(async (options: Named & Parameters<typeof Lab.up>[0]) => say(statusText(await statusOf(await up(options)))));
 
-command('down', 'remove a lab and everything it has made').action(({ name }: Named) => destroy(name));
+command('down', 'remove a lab and everything it has made').action(({ name }: Named) => takeDown(name, note));
 
 command('status', 'what a lab has and what of it runs')
   .option('--json', 'for programs')
@@ -46,16 +40,34 @@ command('exec <host> <command...>', 'run a command inside a host')
   });
 
 command('kill <host>', 'a power cut: the host dies at once, its disk stays').action(async (host: string, { name }: Named) => (await Lab.open(name)).kill(host));
-command('start <host>', 'boot a killed host again').action(async (host: string, { name }: Named) => (await Lab.open(name)).start(host));
+command('start <host>', 'boot a killed host again').action(async (host: string, { name }: Named) => (await Lab.open(name)).start(host, note));
 command('cut <host> <other>', 'let nothing pass between two hosts').action(async (one: string, other: string, { name }: Named) => (await Lab.open(name)).cut(one, other));
 command('heal', 'take back every cut').action(async ({ name }: Named) => (await Lab.open(name)).heal());
 command('limit <host>', 'give a host\'s link a rate, in both directions')
-  .option('--rate <rate>', 'as in tc(8): 100mbit')
+  .option('--rate <rate>', 'as in tc(8): 100mbit', parseRate)
   .option('--off', 'take the limit away')
   .action(async (host: string, { name, rate, off }: Named & { rate?: string; off?: boolean }) => {
     if ((rate === undefined) === (off !== true)) throw new CoatError('lab-limit', 'limit needs either --rate or --off');
     await (await Lab.open(name)).limit(host, rate ?? null);
   });
+
+/** The lab that is there already, or a new one. Ctrl-C removes what there is of it. */
+async function up(options: Named & Parameters<typeof Lab.up>[0]): Promise<Lab> {
+  const stop = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.once(signal, () => {
+      note(`${signal}: removing lab ${options.name}`);
+      stop.abort(new CoatError('interrupted', `lab ${options.name} was not made`));
+    });
+  }
+  try {
+    return await Lab.up({ ...options, log: note, signal: stop.signal });
+  } catch (error) {
+    if (codeOf(error) !== 'lab-exists') throw stop.signal.aborted ? stop.signal.reason : error;
+    note(`lab ${options.name} is up already`);
+    return Lab.open(options.name);
+  }
+}
 
 try {
   await program.parseAsync();

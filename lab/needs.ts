@@ -8,7 +8,7 @@ import { hierarchies, type Hierarchy } from './kernel/hierarchies.ts';
 const SETUP = 'run: sh lab/setup';
 
 /** Programs on the machine, and where they are looked for. */
-const PROGRAMS = ['ip', 'tc', 'nft', 'nsenter', 'unshare', 'tar', 'cp', 'mmdebstrap'];
+const PROGRAMS = ['ip', 'tc', 'nft', 'nsenter', 'unshare', 'setpriv', 'flock', 'tar', 'cp', 'mmdebstrap'];
 
 /** Kinds of links the lab or the plugin makes. */
 const LINKS = ['bridge', 'veth', 'vxlan'];

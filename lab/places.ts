@@ -3,7 +3,7 @@ import { join } from 'node:path';
 /** Where labs keep what must survive a host's death; one directory per lab. */
 export const STATE = process.env['COAT_LAB_STATE'] ?? '/var/lib/coat-lab';
 
-/** Where root file systems and images are kept between labs; safe to delete while no lab is up. */
+/** Where root file systems and images are kept between labs; made anew when they are missing. */
 export const CACHE = process.env['COAT_LAB_CACHE'] ?? '/var/cache/coat-lab';
 
 /** The shell scripts that make a host out of namespaces. */
@@ -12,10 +12,10 @@ export const SCRIPTS = join(import.meta.dirname, 'host');
 /** Where `ip netns` keeps its names. */
 export const NETNS = '/run/netns';
 
-/** The files of one lab. */
+/** The files of one lab. Its lock lies outside of its directory, so that it can be had before and after. */
 export const labPlaces = (name: string) => {
   const base = join(STATE, name);
-  return { base, record: join(base, 'lab.json'), shared: join(base, 'shared'), host: (host: string) => join(base, host) };
+  return { base, lock: `${base}.lock`, record: join(base, 'lab.json'), shared: join(base, 'shared'), host: (host: string) => join(base, host) };
 };
 
 /** The host that exists only while a seed is made (see images/seed.ts). */

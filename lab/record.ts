@@ -11,18 +11,24 @@ const Record = z.object({
   cgroup: z.union([z.literal(1), z.literal(2)]),
   hosts: z.array(z.object({ name: z.string(), address: z.string(), engine: z.union([z.literal(26), z.literal(28)]) })),
   complete: z.boolean(),
+  roots: z.record(z.string(), z.string()).default({}),
 });
 
-/** A lab's record; `complete` once `up` has come to its end. */
-export type LabRecord = LabSpec & { complete: boolean };
+/** A lab's record. */
+export type LabRecord = LabSpec & {
+  /** Once `up` has come to its end. */
+  complete: boolean;
+  /** The root file systems its hosts stand on, by engine; empty until they are known. */
+  roots: Record<string, string>;
+};
 
 export async function readRecord(name: string): Promise<LabRecord | undefined> {
   const text = await readIfThere(labPlaces(name).record);
   return text === undefined ? undefined : Record.parse(JSON.parse(text));
 }
 
-export async function writeRecord(spec: LabSpec, complete: boolean): Promise<void> {
-  await writeAtomic(labPlaces(spec.name).record, `${JSON.stringify({ ...spec, complete }, null, 2)}\n`, 0o644);
+export async function writeRecord(record: LabRecord): Promise<void> {
+  await writeAtomic(labPlaces(record.name).record, `${JSON.stringify(record, null, 2)}\n`, 0o644);
 }
 
 /** Every lab that has a record, whatever became of its hosts. */
@@ -31,6 +37,7 @@ export async function allRecords(): Promise<LabRecord[]> {
     if (codeOf(error) === 'ENOENT') return [];
     throw error;
   });
+  // what cannot be read is no lab's directory (a lock), or is just being removed
   const records = await Promise.all(names.map((name) => readRecord(name).catch(() => undefined)));
   return records.filter((record) => record !== undefined);
 }

@@ -49,6 +49,12 @@ export function parseCgroup(text: string): 1 | 2 {
   throw new CoatError('lab-cgroup', `there is no cgroup version "${text}"`, { hint: '1 or 2' });
 }
 
+/** @param text a rate as tc(8) writes it, with its unit: `100mbit`, `1.5gbit`, `12mbps` (bytes) */
+export function parseRate(text: string): string {
+  if (/^\d+(\.\d+)?[kmgt]?(bit|bps)$/.test(text) && Number.parseFloat(text) > 0) return text;
+  throw new CoatError('lab-rate', `"${text}" is not a rate`, { hint: 'a number with its unit, without space: 100mbit, 1gbit' });
+}
+
 /** Underlay address of the n-th host, counted from 1. */
 export const hostAddress = (subnet: number, n: number): string => `10.213.${subnet}.${n}`;
 

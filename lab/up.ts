@@ -2,15 +2,18 @@ import { mkdir } from 'node:fs/promises';
 import { CoatError, explain } from '../driver/host/errors.ts';
 import { Undo } from '../driver/host/undo.ts';
 import { boot } from './boot.ts';
+import { alone } from './claim.ts';
 import { destroy } from './destroy.ts';
 import { makeDisk } from './disk.ts';
 import { makeImages } from './images/all.ts';
+import { buildIn, type Tell } from './images/build.ts';
+import { makeHostCgroups } from './kernel/cgroups.ts';
 import { hierarchies } from './kernel/hierarchies.ts';
 import { raiseLimits } from './kernel/limits.ts';
 import { makeUnderlay } from './kernel/underlay.ts';
 import { checkNeeds, defaultCgroup } from './needs.ts';
-import { labPlaces } from './places.ts';
-import { allRecords, readRecord, writeRecord } from './record.ts';
+import { labPlaces, SEED_HOST } from './places.ts';
+import { allRecords, readRecord, writeRecord, type LabRecord } from './record.ts';
 import { checkName, ENGINES, planHosts, type Engine, type LabSpec } from './spec.ts';
 import { pickSubnet } from './subnet.ts';
 
@@ -26,37 +29,62 @@ export interface UpOptions {
   /** False leaves COAT out. */
   plugin?: boolean;
   /** Told of each step. */
-  log?: (line: string) => void;
+  log?: Tell;
+  /** Makes it stop, and remove what it has made. */
+  signal?: AbortSignal;
 }
 
-/** Makes a lab, up to engines that answer; when a step fails, nothing of it is left. */
-export async function bringUp(options: UpOptions): Promise<LabSpec> {
-  const tell = options.log ?? ((): void => undefined);
+/**
+ * Makes a lab, up to engines that answer and `finish` done; when a step fails, nothing of it is left.
+ * What an `up` that was killed has left is removed first.
+ */
+export async function bringUp(options: UpOptions, finish: (spec: LabSpec) => Promise<void>): Promise<LabSpec> {
   const name = checkName(options.name ?? 'coat');
   await checkNeeds(options.cgroup);
-  if ((await readRecord(name)) !== undefined) {
-    throw new CoatError('lab-exists', `there is a lab "${name}" already`, { hint: `look at it: npm run lab -- status --name ${name}; remove it: npm run lab -- down --name ${name}` });
-  }
-  await destroy(name);
-  await raiseLimits();
+  const claim = { what: `"up" of lab ${name}`, tell: options.log ?? (() => undefined), signal: options.signal };
+  return alone(name, claim, async () => {
+    if ((await readRecord(name))?.complete) {
+      throw new CoatError('lab-exists', `there is a lab "${name}" already`, { hint: `look at it: npm run lab -- status --name ${name}; remove it: npm run lab -- down --name ${name}` });
+    }
+    await destroy(name);
+    await raiseLimits();
+    await using undo = new Undo((what, error) => claim.tell(`${what}: ${explain(error)}`));
+    undo.add(`removing lab ${name}`, () => destroy(name));
+    const spec = await plan(name, options);
+    const record = await makeHosts(spec, claim.tell, options.signal);
+    options.signal?.throwIfAborted();
+    await finish(spec);
+    options.signal?.throwIfAborted();
+    await writeRecord({ ...record, complete: true });
+    undo.commit();
+    return spec;
+  });
+}
 
+async function plan(name: string, options: UpOptions): Promise<LabSpec> {
   const subnet = pickSubnet(name, new Set((await allRecords()).map((record) => record.subnet)));
   const hosts = planHosts(options.hosts ?? 3, options.engines ?? ENGINES, subnet);
-  const spec: LabSpec = { name, subnet, cgroup: options.cgroup ?? defaultCgroup(await hierarchies()), hosts };
-  await using undo = new Undo((what, error) => tell(`${what}: ${explain(error)}`));
-  undo.add(`removing lab ${name}`, () => destroy(name));
-  await writeRecord(spec, false);
-  await mkdir(labPlaces(name).shared, { recursive: true, mode: 0o755 });
+  return { name, subnet, cgroup: options.cgroup ?? defaultCgroup(await hierarchies()), hosts };
+}
 
-  const images = await makeImages(spec, tell);
-  tell(`booting ${hosts.map((host) => `${host.name} (engine ${host.engine})`).join(', ')}`);
+async function makeHosts(spec: LabSpec, tell: Tell, signal: AbortSignal | undefined): Promise<LabRecord> {
+  const record: LabRecord = { ...spec, complete: false, roots: {} };
+  await writeRecord(record);
+  await mkdir(labPlaces(spec.name).shared, { recursive: true, mode: 0o755 });
+  const images = await makeImages(spec, buildIn(await makeHostCgroups(spec.name, SEED_HOST), tell, signal));
+  for (const [engine, { lower }] of images) record.roots[engine] = lower;
+  await writeRecord(record);
+
+  signal?.throwIfAborted();
+  tell(`booting ${spec.hosts.map((host) => `${host.name} (engine ${host.engine})`).join(', ')}`);
   await makeUnderlay(spec);
-  await Promise.all(hosts.map(async (host) => {
+  // all of them to their end, also when one fails: what still boots would outlive the removal
+  const booted = await Promise.allSettled(spec.hosts.map(async (host) => {
     const { lower, seed } = images.get(host.engine)!;
-    await makeDisk(spec, host.name, seed);
-    await boot(spec, host.name, lower);
+    await makeDisk(spec, host.name, buildIn(await makeHostCgroups(spec.name, host.name), tell, signal), seed);
+    await boot(spec, host.name, lower, signal);
   }));
-  await writeRecord(spec, true);
-  undo.commit();
-  return spec;
+  const failed = booted.find((result) => result.status === 'rejected');
+  if (failed !== undefined) throw failed.reason;
+  return record;
 }

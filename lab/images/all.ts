@@ -1,19 +1,20 @@
 import { createReadStream } from 'node:fs';
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { CoatError } from '../../driver/host/errors.ts';
 import { run } from '../../driver/host/run.ts';
+import { until } from '../../driver/host/until.ts';
 import { boot } from '../boot.ts';
 import { makeDisk } from '../disk.ts';
 import { LabHost } from '../host.ts';
 import { killGroup, makeHostCgroups, removeGroup } from '../kernel/cgroups.ts';
-import { until } from '../../driver/host/until.ts';
 import { addNetns } from '../kernel/underlay.ts';
 import { labPlaces, netnsName, SEED_HOST } from '../places.ts';
 import type { Engine, LabSpec } from '../spec.ts';
+import { removeTree } from '../tree.ts';
+import type { Build } from './build.ts';
 import { ENGINE_RECIPES } from './recipes.ts';
-import { rootfs, type Tell, type Wrap } from './rootfs.ts';
+import { rootfs } from './rootfs.ts';
 import { seed } from './seed.ts';
 import { workloads } from './workloads.ts';
 
@@ -25,45 +26,47 @@ export interface EngineImages {
   seed: string;
 }
 
-/** Everything the hosts of a lab are made from; builds what the cache does not have. */
-export async function makeImages(spec: LabSpec, tell: Tell): Promise<Map<Engine, EngineImages>> {
-  const cgroups = await makeHostCgroups(spec.name, SEED_HOST);
-  const join = [...cgroups.v1, `${cgroups.v2}/boot`].map((group) => `echo 0 > ${group}/cgroup.procs`).join('; ');
-  // builders live in the lab's cgroups as well, so that `down` finds them
-  const wrap: Wrap = (argv) => ['sh', '-c', `${join}; exec "$@"`, 'coat-lab', ...argv];
-
-  const engines = [...new Set(spec.hosts.map((host) => host.engine))];
+/**
+ * Everything the hosts of a lab are made from; builds what the cache does not have.
+ *
+ * @param build in the cgroups of the seed's host
+ */
+export async function makeImages(spec: LabSpec, build: Build): Promise<Map<Engine, EngineImages>> {
   const images = new Map<Engine, EngineImages>();
-  const image = await workloads(tell, wrap);
-  for (const engine of engines) {
-    const lower = await rootfs(`engine-${engine}`, ENGINE_RECIPES[engine], tell, wrap);
-    images.set(engine, { lower, seed: await seed(engine, lower, image.id, tell, () => loadOnce(spec, engine, lower, image.path)) });
+  const image = await workloads(build);
+  for (const engine of new Set(spec.hosts.map((host) => host.engine))) {
+    const lower = await engineRoot(engine, build);
+    images.set(engine, { lower, seed: await seed(engine, lower, image.id, build, () => loadOnce(spec, engine, lower, image.path, build)) });
   }
-  await run(['rm', '--recursive', '--force', labPlaces(spec.name).host(SEED_HOST)]);
+  await removeTree(labPlaces(spec.name).host(SEED_HOST));
   await removeGroup(spec.name, SEED_HOST);
   return images;
 }
 
+/** The root file system of an engine generation's hosts. */
+export const engineRoot = (engine: Engine, build: Build): Promise<string> => rootfs(`engine-${engine}`, ENGINE_RECIPES[engine], build);
+
 /** Boots a host without a seed, loads the image, shuts down, and returns its Docker data directory. */
-async function loadOnce(spec: LabSpec, engine: Engine, lower: string, archive: string): Promise<string> {
+async function loadOnce(spec: LabSpec, engine: Engine, lower: string, archive: string, build: Build): Promise<string> {
   const disk = labPlaces(spec.name).host(SEED_HOST);
-  await run(['rm', '--recursive', '--force', disk]);
-  await makeDisk(spec, SEED_HOST);
+  await removeTree(disk);
+  await makeDisk(spec, SEED_HOST, build);
   await addNetns(netnsName(spec.name, SEED_HOST));
-  await boot(spec, SEED_HOST, lower);
+  await boot(spec, SEED_HOST, lower, build.signal);
   const host = new LabHost(spec.name, { name: SEED_HOST, address: '127.0.0.1', engine }, await makeHostCgroups(spec.name, SEED_HOST));
-  await load(host, archive);
+  await load(host, archive, build.signal);
   process.kill(host.pid, 'SIGTERM');
-  await until('the engine to shut down', () => !host.running, { timeout: 60_000 });
+  await until('the engine to shut down', () => !host.running, { timeout: 60_000, ...(build.signal && { signal: build.signal }) });
   await killGroup(spec.name, SEED_HOST);
   await run(['ip', 'netns', 'delete', netnsName(spec.name, SEED_HOST)]);
   return join(disk, 'docker');
 }
 
-async function load(host: LabHost, archive: string): Promise<void> {
-  const [file, ...args] = host.command(['docker', 'load', '--quiet']);
-  const child = spawn(file, args, { stdio: ['pipe', 'ignore', 'inherit'] });
-  createReadStream(archive).pipe(child.stdin);
+async function load(host: LabHost, archive: string, signal: AbortSignal | undefined): Promise<void> {
+  const child = host.spawn(['docker', 'load', '--quiet'], { stdio: ['pipe', 'ignore', 'inherit'], signal });
+  // an engine that refuses says so with its exit code, not only by closing the pipe
+  child.stdin!.on('error', () => undefined);
+  createReadStream(archive).pipe(child.stdin!);
   const [code] = (await once(child, 'exit')) as [number | null];
   if (code !== 0) throw new CoatError('lab-image', `engine ${host.engine} did not load the workload image: docker load ended with ${code}`);
 }

@@ -1,48 +1,36 @@
 import { existsSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CoatError } from '../../driver/host/errors.ts';
-import { run } from '../../driver/host/run.ts';
+import { removeTree } from '../tree.ts';
+import type { Build } from './build.ts';
 import { cached } from './cached.ts';
+import { withKeyring } from './keyring.ts';
+import { mmdebstrapArgv } from './mmdebstrap.ts';
 import { cacheKey, LEFT_OUT, type Recipe } from './recipes.ts';
 
-/** Told what is being done and for how long to wait. */
-export type Tell = (line: string) => void;
+const BUILD_MS = 30 * 60_000;
 
-/**
- * The directory of a root file system built from a recipe, from the cache or built now.
- *
- * @param enter turns an argument list into one that runs inside the lab's cgroups
- */
-export async function rootfs(label: string, recipe: Recipe, tell: Tell, wrap: Wrap): Promise<string> {
-  const place = await cached(`${label}-${cacheKey(recipe)}`, async (directory) => {
-    tell(`building ${label} from Debian ${recipe.suite} packages, about a minute, once`);
+/** The directory of a root file system made from a recipe, from the cache or built now. */
+export async function rootfs(label: string, recipe: Recipe, build: Build): Promise<string> {
+  const place = await cached(label, cacheKey(recipe), build, async (directory) => {
+    build.tell(`building ${label} from Debian ${recipe.suite} packages, about a minute, once`);
     const root = join(directory, 'rootfs');
-    await mkdir(root);
-    await run(wrap(mmdebstrapArgv(recipe, root)), { timeout: 30 * 60_000 });
+    await withKeyring(build, async (keyring) => {
+      await removeTree(root);
+      await build.run(mmdebstrapArgv(keyring, options(recipe), recipe.suite, root), { timeout: BUILD_MS });
+    });
     if (existsSync(join(root, recipe.proof))) return;
     throw new CoatError('lab-rootfs', `the root file system ${label} came out without /${recipe.proof}`);
   });
   return join(place, 'rootfs');
 }
 
-export type Wrap = (argv: readonly string[]) => [string, ...string[]];
-
-/**
- * No mirror is named: mmdebstrap takes Debian's own default. It gets namespaces of its own, so that
- * neither its mounts nor its processes outlive it.
- */
-function mmdebstrapArgv(recipe: Recipe, root: string): string[] {
+function options(recipe: Recipe): string[] {
   return [
-    'unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc',
-    'mmdebstrap', '--mode=root', '--variant=minbase', '--quiet',
-    // a testing suite's index may be older than it promises to be
-    '--aptopt=Acquire::Check-Valid-Until "false"',
+    '--variant=minbase',
     ...LEFT_OUT.map((path) => `--dpkgopt=path-exclude=${path}`),
     `--include=${recipe.packages.join(',')}`,
     ...laterHooks(recipe),
-    recipe.suite,
-    root,
   ];
 }
 

@@ -2,10 +2,10 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { run } from '../../driver/host/run.ts';
+import type { Build } from './build.ts';
 import { cached } from './cached.ts';
 import { cacheKey, WORKLOADS_RECIPE } from './recipes.ts';
-import { rootfs, type Tell, type Wrap } from './rootfs.ts';
+import { rootfs } from './rootfs.ts';
 
 /** The image with the servers and clients that examples, tests and measurements run. */
 export const WORKLOADS = 'coat-lab/workloads:latest';
@@ -18,17 +18,17 @@ export interface ImageArchive {
 }
 
 /** The workload image as an archive, from the cache or built now. */
-export async function workloads(tell: Tell, wrap: Wrap): Promise<ImageArchive> {
-  const place = await cached(`workloads-${cacheKey(WORKLOADS_RECIPE)}`, async (directory) => {
-    const root = await rootfs('workloads-root', WORKLOADS_RECIPE, tell, wrap);
-    tell(`packing the image ${WORKLOADS}`);
+export async function workloads(build: Build): Promise<ImageArchive> {
+  const place = await cached('workloads', cacheKey(WORKLOADS_RECIPE), build, async (directory) => {
+    const root = await rootfs('workloads-root', WORKLOADS_RECIPE, build);
+    build.tell(`packing the image ${WORKLOADS}`);
     const draft = await mkdtemp(join(directory, 'archive-'));
-    await run(wrap(['tar', '--create', '--numeric-owner', '--sort=name', '--exclude=./dev/*', '--file', join(draft, 'layer.tar'), '--directory', root, '.']));
+    await build.run(['tar', '--create', '--numeric-owner', '--sort=name', '--exclude=./dev/*', '--file', join(draft, 'layer.tar'), '--directory', root, '.']);
     const config = imageConfig(await digest(join(draft, 'layer.tar')), await postgresVersion(root));
     const id = createHash('sha256').update(config).digest('hex');
     await writeFile(join(draft, `${id}.json`), config);
     await writeFile(join(draft, 'manifest.json'), JSON.stringify([{ Config: `${id}.json`, RepoTags: [WORKLOADS], Layers: ['layer.tar'] }]));
-    await run(wrap(['tar', '--create', '--file', join(directory, 'image.tar'), '--directory', draft, 'manifest.json', `${id}.json`, 'layer.tar']));
+    await build.run(['tar', '--create', '--file', join(directory, 'image.tar'), '--directory', draft, 'manifest.json', `${id}.json`, 'layer.tar']);
     await writeFile(join(directory, 'id'), id);
     await rm(draft, { recursive: true });
   });

@@ -75,7 +75,8 @@ export async function heal(lab: string): Promise<void> {
 }
 
 /**
- * Gives a host's link a rate in both directions, or (`null`) takes it away.
+ * Gives a host's link a rate in both directions, or (`null`) takes it away. The rate lives in the
+ * link: one that is made anew ({@link plugIn}) has none.
  *
  * @param rate as tc(8) writes it, e.g. `100mbit`
  */

@@ -1,4 +1,5 @@
 import { mkdir, readFile, stat, writeFile, unlink } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { CoatError } from '../../driver/host/errors.ts';
 import type { RunningContainer } from './container.ts';
 import type { HostSide } from './host.ts';
@@ -26,6 +27,25 @@ export async function prepareDump(host: HostSide, container: RunningContainer, d
     host.path(`${directory}/home/.criu/default.conf`),
     ['network-lock skip', ...(container.netnsPath ? [] : [`external net[${namespace.ino}]:extRootNetNS`]), ''].join('\n'),
   );
+  if (container.netnsPath) await nameNamespace(host, container.pid, container.netnsPath);
+}
+
+/**
+ * runc insists on the path it was once told for the namespace, and makes it external by itself then; the name is gone
+ * since the container arrived, so it gets it back for the time of the dump.
+ */
+async function nameNamespace(host: HostSide, pid: number, path: string): Promise<void> {
+  await mkdir(host.path(dirname(path)), { recursive: true });
+  await writeFile(host.path(path), '', { flag: 'a' });
+  await host.run(['mount', '--bind', `/proc/${pid}/ns/net`, path]);
+}
+
+/** Undoes what {@link prepareDump} did outside of its directory. */
+export async function cleanUpDump(host: HostSide, { netnsPath }: Pick<RunningContainer, 'netnsPath'>): Promise<void> {
+  if (netnsPath === undefined) return;
+  // 32: not mounted, umount(8)
+  await host.run(['umount', '--lazy', '--quiet', netnsPath], { okCodes: [0, 1, 32] });
+  await unlink(host.path(netnsPath)).catch(() => undefined);
 }
 
 /**

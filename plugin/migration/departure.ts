@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream';
-import { dump, forgetDump, prepareDump } from '../criu/dump.ts';
+import { cleanUpDump, dump, forgetDump, prepareDump } from '../criu/dump.ts';
 import { freeze, processes, thaw } from '../criu/freezer.ts';
 import { mountMemory, unmountMemory } from '../criu/memory.ts';
 import type { Peer } from '../agent/peer.ts';
@@ -105,6 +105,7 @@ export class Departure {
   }
 
   async cleanUp(): Promise<void> {
+    await cleanUpDump(this.#deps.host, this.#plan.container);
     await unmountMemory(this.#deps.host, this.#directory);
   }
 

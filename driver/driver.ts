@@ -1,0 +1,141 @@
+import { join } from 'node:path';
+import type { Express } from 'express';
+import { createApp } from './docker/app.ts';
+import { methods } from './docker/methods.ts';
+import { explain } from './host/errors.ts';
+import type { Log } from './host/log.ts';
+import { KeyedQueue } from './host/queue.ts';
+import { Ipam } from './ipam/driver.ts';
+import { Pending, Releases } from './ipam/releases.ts';
+import { createKernel, type Kernel } from './kernel/kernel.ts';
+import { routeMtus } from './kernel/route.ts';
+import * as arrivals from './network/arrivals.ts';
+import type { ArrivalRequest } from './network/arrivals.ts';
+import { LocalState, type Endpoint, type LocalNetwork } from './network/local.ts';
+import type { Room } from './network/room.ts';
+import { overlayMtu } from './overlay/mtu.ts';
+import { DEFAULT_VXLAN_PORT } from './overlay/names.ts';
+import { plan } from './overlay/plan.ts';
+import { createReconciler } from './overlay/reconcile.ts';
+import { LocalRecords } from './store/local.ts';
+import { Replica } from './store/replica.ts';
+import type { Store } from './store/store.ts';
+
+export interface DriverOptions {
+  /** This host's name. */
+  host: string;
+  /** This host's underlay address: its VTEP. */
+  address: string;
+  store: Store;
+  /** Directory of all that has to outlive this process. */
+  stateDir: string;
+  /** The host's root directory as this process sees it: `/proc/1/root` in a plugin, '' when it is the same. */
+  hostRoot: string;
+  /** UDP port of the tunnels, the same on all hosts. */
+  vxlanPort?: number;
+  log: Log;
+  /** By default the network namespace this process is in. */
+  kernel?: Kernel;
+  /** Between two audits of the kernel, in ms. */
+  auditEvery?: number;
+}
+
+export interface Driver {
+  /** Docker's plugin protocol, to be served on a unix socket. */
+  readonly app: Express;
+  readonly replica: Replica;
+  /** Reads the local records, follows the store and keeps the kernel as it should be. Works without the store. */
+  start(): Promise<void>;
+  /** All kernel objects stay and go on forwarding. */
+  stop(): Promise<void>;
+  /** Resolves when the kernel reflects every record up to `revision`. @throws CoatError `timeout` */
+  settled(revision: number, timeout?: number): Promise<void>;
+  /** Plumbs an endpoint before Docker asks for it, held. */
+  expect(arrival: ArrivalRequest): Promise<void>;
+  /** Lets held frames go, in order. */
+  release(network: string, ip: string): Promise<void>;
+  /** Gives an arrival up; everything plumbed for it is removed. */
+  forget(network: string, ip: string): Promise<void>;
+  /** Cuts a local endpoint off: its port neither receives nor sends. */
+  cut(network: string, ip: string): Promise<void>;
+  uncut(network: string, ip: string): Promise<void>;
+  /** The networks of this host's engine, with Docker's ids for them. */
+  networksOnEngine(): LocalNetwork[];
+  /** The endpoints of this host's engine, with Docker's ids for them. */
+  endpointsOnEngine(): Endpoint[];
+  /** How many things audits found changed by somebody else, and put right. */
+  readonly repaired: number;
+}
+
+/** Often enough that a deleted entry is a hiccup, seldom enough that nobody sees the cost. In ms. */
+const AUDIT_EVERY_MS = 5_000;
+
+/** Puts the driver together. Nothing happens before {@link Driver.start}. */
+export async function createDriver(options: DriverOptions): Promise<Driver> {
+  const { host, address, store, stateDir, log } = options;
+  const hostRoot = options.hostRoot.replace(/\/$/, '');
+  const vxlanPort = options.vxlanPort ?? DEFAULT_VXLAN_PORT;
+  const kernel = options.kernel ?? createKernel();
+  const local = new LocalState(stateDir);
+  const replica = new Replica({ store, host, file: join(stateDir, 'replica.json'), log });
+  const pending = new LocalRecords(join(stateDir, 'releases'), Pending);
+  const releases = new Releases({ host, store, replica, local, pending, log });
+  const wanted = () => ({
+    plan: plan(replica, local.attachments(replica.networks), { host, address, vxlanPort }),
+    revision: replica.revision,
+  });
+  const reconciler = createReconciler({ kernel, hostRoot, wanted, log });
+  const room: Room = { host, hostRoot, store, replica, local, kernel, reconciler, log };
+  const mtu = async (): Promise<number> => {
+    const peers = [...replica.hosts.values()].filter(({ name }) => name !== host);
+    return overlayMtu(await routeMtus(kernel, peers.map((peer) => peer.address)));
+  };
+  const app = createApp(methods(room, new Ipam({ ...room, releases, mtu })), log);
+  const places = new KeyedQueue();
+  let audit: NodeJS.Timeout | undefined;
+  let unsubscribe: (() => void) | undefined;
+
+  /** One thing at a time happens to an address. */
+  const at = (network: string, ip: string, task: () => Promise<void>): Promise<void> => places.run(`${network}/${ip}`, task);
+  const quietly = (task: Promise<void>): void => void task.catch((error: unknown) => log.debug({ reason: explain(error) }, 'will be tried again'));
+
+  async function start(): Promise<void> {
+    await Promise.all([replica.load(), local.load(log), pending.load(log)]);
+    await arrivals.resume(room).catch((error: unknown) => log.error({ reason: explain(error) }, 'what was left half done stays so'));
+    quietly(reconciler.now(true));
+    let wasConnected = false;
+    unsubscribe = replica.onChange(() => {
+      quietly(reconciler.now(false));
+      if (replica.connected && !wasConnected) quietly(releases.resume());
+      wasConnected = replica.connected;
+    });
+    await replica.start();
+    audit = setInterval(() => void reconciler.audit(), options.auditEvery ?? AUDIT_EVERY_MS);
+  }
+
+  async function stop(): Promise<void> {
+    clearInterval(audit);
+    unsubscribe?.();
+    reconciler.stop();
+    await replica.stop();
+    kernel.netlink?.close();
+  }
+
+  return {
+    app,
+    replica,
+    start,
+    stop,
+    settled: (revision, timeout = 5_000) => reconciler.settled(revision, timeout),
+    expect: (arrival) => at(arrival.network, arrival.ip, () => arrivals.expect(room, arrival)),
+    release: (network, ip) => at(network, ip, () => arrivals.release(room, network, ip)),
+    forget: (network, ip) => at(network, ip, () => arrivals.forget(room, network, ip)),
+    cut: (network, ip) => at(network, ip, () => arrivals.setCut(room, network, ip, true)),
+    uncut: (network, ip) => at(network, ip, () => arrivals.setCut(room, network, ip, false)),
+    networksOnEngine: () => local.networks.values(),
+    endpointsOnEngine: () => local.endpoints.values(),
+    get repaired() {
+      return reconciler.repaired;
+    },
+  };
+}

@@ -1,0 +1,151 @@
+import { CoatError } from '../host/errors.ts';
+import { linkExists } from '../kernel/veth.ts';
+import { firstClaim, mayUse, taken } from '../overlay/claims.ts';
+import { chooseVni, portName } from '../overlay/names.ts';
+import { Claim, Network, claimPath, networkKey, networkPath } from '../overlay/records.ts';
+import { changeRecord } from '../store/change.ts';
+import { ConflictError } from '../store/store.ts';
+import type { Room } from '../network/room.ts';
+import type { RequestAddressRequest, RequestPoolRequest } from '../docker/messages.ts';
+import { contains, formatAddress, formatSubnet, isUsable, overlap, parseAddress, parseSubnet, withoutLength } from './address.ts';
+import { defaultGateway, makePool, parsePoolId, pickFree, poolId, type Pool } from './pool.ts';
+import type { Releases } from './releases.ts';
+
+/** libnetwork/netlabel and ipamapi: what an address is asked for. */
+const TYPE = 'RequestAddressType';
+const GATEWAY = 'com.docker.network.gateway';
+const NAME = 'com.docker.network.endpoint.name';
+
+export interface IpamRoom extends Room {
+  releases: Releases;
+  /** The MTU a new network should have, bytes. */
+  mtu(): Promise<number>;
+}
+
+/** The IpamDriver: addresses are leased from the store, so no two hosts give out the same. */
+export class Ipam {
+  readonly #room: IpamRoom;
+  /** By network key: the address given last, so that it is not given again at once. */
+  readonly #last = new Map<string, number>();
+
+  constructor(room: IpamRoom) {
+    this.#room = room;
+  }
+
+  /**
+   * Creates the cluster's record of a network, or finds it there: every engine that has the network
+   * asks for the same pool.
+   */
+  async requestPool({ Pool: subnet, SubPool, V6 }: RequestPoolRequest): Promise<{ PoolID: string; Pool: string }> {
+    if (V6) throw new CoatError('no-ipv6', 'a coat network has no IPv6 yet', { hint: 'leave --ipv6 out' });
+    const pool = makePool(subnet ?? undefined, SubPool ?? undefined);
+    await this.#networkOf(pool, true);
+    return { PoolID: poolId(pool), Pool: formatSubnet(pool.subnet) };
+  }
+
+  /** Leases an address, or confirms one. @returns it with its prefix length */
+  async requestAddress({ PoolID, Address, Options }: RequestAddressRequest): Promise<{ Address: string }> {
+    const pool = parsePoolId(PoolID);
+    const wish = Address ? formatAddress(parseAddress(withoutLength(Address))) : undefined;
+    const network = await this.#networkOf(pool, false);
+    let ip: string;
+    if (Options?.[TYPE] === GATEWAY) ip = await this.#gateway(pool, network, wish);
+    else if (wish !== undefined) ip = await this.#lease(pool, network, wish);
+    else ip = await this.#leaseAny(pool, network, Options?.[NAME]);
+    return { Address: `${ip}/${pool.subnet.length}` };
+  }
+
+  /** Gives an address back, unless it meanwhile is another host's. With the store away it is remembered and done later. */
+  async releaseAddress({ PoolID, Address }: { PoolID: string; Address: string }): Promise<void> {
+    const pool = parsePoolId(PoolID);
+    await this.#room.releases.release(networkKey(formatSubnet(pool.subnet)), formatAddress(parseAddress(withoutLength(Address))));
+  }
+
+  async #networkOf(pool: Pool, create: boolean): Promise<Network> {
+    const { replica, store } = this.#room;
+    const subnet = formatSubnet(pool.subnet);
+    const key = networkKey(subnet);
+    const known = replica.networks.get(key);
+    if (known && !create) return known;
+    const mtu = create && !known ? await this.#room.mtu() : 0;
+    const others = create && !known ? (await store.list('networks/')).entries.map(({ value }) => Network.parse(value)) : [];
+    const found = await changeRecord(this.#room, networkPath(key), (value) => Network.parse(value), (network) => {
+      if (network || !create) return undefined;
+      const rival = others.find((other) => overlap(parseSubnet(other.subnet), pool.subnet));
+      if (rival) throw new CoatError('subnet-overlaps', `the subnet ${subnet} overlaps ${rival.subnet}${rival.name ? ` of the network ${rival.name}` : ''}`, { hint: 'choose another --subnet' });
+      const vni = chooseVni(key, new Set(others.map((other) => other.vni)));
+      return { key, subnet, gateway: defaultGateway(pool.subnet), vni, mtu, options: {}, internal: false };
+    });
+    if (!found) throw new CoatError('unknown-network', `no host knows a network ${subnet}`, { hint: 'create it again: docker network create -d coat --ipam-driver coat --subnet …' });
+    return found;
+  }
+
+  /** The gateway is everybody's: each host asks for it, and all get the same. */
+  async #gateway(pool: Pool, network: Network, wish: string | undefined): Promise<string> {
+    if (wish === undefined || wish === network.gateway) return network.gateway;
+    this.#check(pool, wish);
+    const changed = await changeRecord(this.#room, networkPath(network.key), (value) => Network.parse(value), (current) => {
+      if (!current || current.gateway === wish) return undefined;
+      if (current.created) throw new CoatError('network-differs', `the network ${network.subnet} has the gateway ${current.gateway} on other hosts`, { hint: `use --gateway ${current.gateway}, or another --subnet` });
+      return { ...current, gateway: wish };
+    });
+    return changed!.gateway;
+  }
+
+  /** A certain address, `--ip`: ours already, or promised to us, or free. */
+  async #lease(pool: Pool, network: Network, ip: string): Promise<string> {
+    this.#check(pool, ip);
+    if (ip === network.gateway) throw new CoatError('address-reserved', `the address ${ip} is the gateway of ${network.subnet}`, { hint: 'choose another --ip' });
+    // asked for again by each host that repeats the network; an endpoint that tries is refused later
+    if (network.reserved?.includes(ip)) return ip;
+    const { host } = this.#room;
+    const old = this.#room.local.endpointAt(network.key, ip);
+    const inUse = old?.joined && (await linkExists(this.#room.kernel, portName(old.link)));
+    // the replica knows of moves as soon as the redirect does, and with the store away it is all there is
+    const known = this.#room.replica.claims.get(`${network.key}/${ip}`);
+    const mine = known && mayUse(known, host) && !(inUse && known.host === host);
+    if (!mine || !this.#room.replica.connected) await this.#claim(network, ip, (claim) => {
+      if (!claim) return firstClaim(network.key, ip, host);
+      if (!mayUse(claim, host) || (inUse && claim.movingTo !== host)) throw taken(claim);
+      return undefined;
+    }).catch((error: unknown) => { if (!mine) throw error; });
+    await this.#room.releases.cancel(network.key, ip);
+    return ip;
+  }
+
+  /** The next free address. Another host may be faster; then the one after it. */
+  async #leaseAny(pool: Pool, network: Network, name: string | undefined): Promise<string> {
+    const { host, replica } = this.#room;
+    const refused = new Set<string>();
+    const never = new Set([network.gateway, ...(network.reserved ?? [])]);
+    const isTaken = (address: number): boolean => {
+      const ip = formatAddress(address);
+      return never.has(ip) || refused.has(ip) || replica.claims.has(`${network.key}/${ip}`);
+    };
+    for (;;) {
+      const address = pickFree(pool, isTaken, this.#last.get(network.key));
+      if (address === undefined) throw new CoatError('subnet-full', `all addresses of ${formatSubnet(pool.range)} are in use`, { hint: 'remove containers, or create a network with a larger --subnet' });
+      const ip = formatAddress(address);
+      try {
+        const claim = { ...firstClaim(network.key, ip, host), ...(name ? { container: name } : {}) };
+        replica.note(claimPath(network.key, ip), claim, await this.#room.store.put(claimPath(network.key, ip), claim, 'absent'));
+        this.#last.set(network.key, address);
+        return ip;
+      } catch (error) {
+        if (!(error instanceof ConflictError)) throw error;
+        refused.add(ip);
+      }
+    }
+  }
+
+  #claim(network: Network, ip: string, decide: (claim: Claim | undefined) => Claim | undefined): Promise<Claim | undefined> {
+    return changeRecord(this.#room, claimPath(network.key, ip), (value) => Claim.parse(value), decide);
+  }
+
+  #check(pool: Pool, ip: string): void {
+    const address = parseAddress(ip);
+    if (!contains(pool.subnet, address) || !isUsable(pool.subnet, address)) {
+      throw new CoatError('bad-address', `${ip} is not an address for an interface in ${formatSubnet(pool.subnet)}`);
+    }
+  }
+}

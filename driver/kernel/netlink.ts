@@ -1,0 +1,172 @@
+import type * as Package from 'netlink';
+import type { RtNetlinkSocket } from 'netlink';
+import { CoatError } from '../host/errors.ts';
+import { Queue } from '../host/queue.ts';
+import type { Operation } from '../overlay/diff.ts';
+import { EVERYONE } from '../overlay/state.ts';
+import { parseAddress } from '../ipam/address.ts';
+
+/** The operations a move consists of: entries, and the state of a port. */
+type Swift = Extract<Operation, { do: 'tunnel' | 'untunnel' | 'forward' | 'unforward' | 'neighbour' | 'unneighbour' | 'port' }>;
+
+/**
+ * The kernel's own protocol, rtnetlink(7), for what must be quick. Measured: 0.03 ms for an entry,
+ * against 3 ms for starting bridge(8); so a redirect or a cut costs the blackout nothing.
+ *
+ * INVARIANT: one request is under way at a time, and nothing is subscribed to. The package cannot
+ * survive an overflow of its receive buffer, and so there is none.
+ */
+export class Netlink {
+  readonly #queue = new Queue();
+  #loading: Promise<Loaded> | undefined;
+
+  /** @throws Error when the package does not work here, or the kernel refuses */
+  apply(operations: readonly Swift[]): Promise<void> {
+    return this.#queue.run(async () => {
+      const loaded = await this.#load();
+      for (const operation of operations) await one(loaded, operation);
+    });
+  }
+
+  /** Opens the hold of a port, see hold.ts: the rate changes, then a frame of ours wakes the queue up. */
+  openHold(port: string, nobody: string): Promise<void> {
+    return this.#queue.run(async () => {
+      const loaded = await this.#load();
+      const { socket } = loaded;
+      const ifindex = await indexOf(socket, port);
+      await socket.newQdisc({ family: 0, ifindex, parent: TC_H_ROOT }, { kind: 'tbf', options: wideOpen(loaded) }, ANSWER);
+      const entry = { family: AF_INET, ifindex, state: {} };
+      await socket.newNeighbor({ ...entry, flags: { use: true } }, { dst: address(nobody) }, { ...ANSWER, flags: CREATE | REPLACE });
+      await socket.delNeighbor(entry, { dst: address(nobody) }, ANSWER);
+    });
+  }
+
+  close(): void {
+    void this.#queue.run(async () => (await this.#loading)?.socket.socket.close()).catch(() => undefined);
+    this.#loading = Promise.reject(new CoatError('closed', 'the netlink socket is closed'));
+    this.#loading.catch(() => undefined);
+  }
+
+  #load(): Promise<Loaded> {
+    return (this.#loading ??= load());
+  }
+}
+
+/** Whether all of these can be done by {@link Netlink}. */
+export function areSwift(operations: readonly Operation[]): operations is Swift[] {
+  return operations.every((operation) => {
+    if (operation.do !== 'port') return operation.do !== 'bridge' && operation.do !== 'vxlan' && operation.do !== 'unlink';
+    const { want, have } = operation;
+    return want.up === have.up && want.mtu === have.mtu && want.master === have.master && want.learning === have.learning;
+  });
+}
+
+interface Loaded {
+  socket: RtNetlinkSocket;
+  package: typeof Package;
+}
+
+/** linux/netlink.h, linux/if_addr.h, linux/rtnetlink.h, linux/pkt_sched.h */
+const [CREATE, REPLACE, APPEND] = [0x400, 0x100, 0x800];
+const [AF_INET, AF_BRIDGE] = [2, 7];
+const TC_H_ROOT = 0xffffffff;
+const [TCA_TBF_PARMS, TCA_TBF_BURST] = [1, 6];
+const RTM_SETLINK = 19;
+const [NLA_F_NESTED, IFLA_PROTINFO, IFLA_BRPORT_STATE] = [0x8000, 12, 1];
+const [BR_STATE_DISABLED, BR_STATE_FORWARDING] = [0, 3];
+
+/** The kernel answers at once or not at all. In ms. */
+const ANSWER = { timeout: 1_000 };
+
+/** Bytes; many times what one answer can take. */
+const BUFFER = 4 << 20;
+
+async function load(): Promise<Loaded> {
+  const module: typeof Package & { default?: typeof Package } = await import('netlink');
+  const api = module.default ?? module;
+  const socket = api.createRtNetlink({ recvBufferSize: BUFFER, sendBufferSize: 1 << 20 });
+  // an error event without a listener would end the process
+  socket.socket.on('error', () => undefined);
+  return { socket, package: api };
+}
+
+async function one(loaded: Loaded, operation: Swift): Promise<void> {
+  const { socket } = loaded;
+  switch (operation.do) {
+    case 'tunnel':
+    case 'untunnel': {
+      const { dev, mac, dst } = operation.entry;
+      const entry = { family: AF_BRIDGE, ifindex: await indexOf(socket, dev), state: { permanent: true, noarp: true } as const, flags: { self: true } as const };
+      const how = CREATE | (mac === EVERYONE ? APPEND : REPLACE);
+      if (operation.do === 'tunnel') await socket.newNeighbor(entry, { lladdr: hardware(mac), dst: address(dst) }, { ...ANSWER, flags: how });
+      else await socket.delNeighbor(entry, { lladdr: hardware(mac), dst: address(dst) }, ANSWER);
+      return;
+    }
+    case 'forward':
+    case 'unforward': {
+      const { dev, mac } = operation.entry;
+      const entry = { family: AF_BRIDGE, ifindex: await indexOf(socket, dev), state: { noarp: true } as const, flags: { master: true } as const };
+      if (operation.do === 'forward') await socket.newNeighbor(entry, { lladdr: hardware(mac) }, { ...ANSWER, flags: CREATE | REPLACE });
+      else await socket.delNeighbor(entry, { lladdr: hardware(mac) }, ANSWER);
+      return;
+    }
+    case 'neighbour':
+    case 'unneighbour': {
+      const { dev, ip, mac } = operation.entry;
+      const entry = { family: AF_INET, ifindex: await indexOf(socket, dev), state: { permanent: true } as const, flags: { extLearned: true } as const };
+      if (operation.do === 'neighbour') await socket.newNeighbor(entry, { dst: address(ip), lladdr: hardware(mac) }, { ...ANSWER, flags: CREATE | REPLACE });
+      else await socket.delNeighbor(entry, { dst: address(ip) }, ANSWER);
+      return;
+    }
+    case 'port': {
+      const state = operation.want.state === 'disabled' ? BR_STATE_DISABLED : BR_STATE_FORWARDING;
+      await socket.socket.request(RTM_SETLINK, portState(await indexOf(socket, operation.want.name), state), ANSWER);
+    }
+  }
+}
+
+/**
+ * As bridge(8) says it: struct ifinfomsg of AF_BRIDGE, and in it IFLA_PROTINFO with IFLA_BRPORT_STATE.
+ * By hand, because the package's streams drop the flag `nested`, without which the kernel refuses.
+ */
+function portState(ifindex: number, state: number): Buffer {
+  const message = Buffer.alloc(16 + 12);
+  message.writeUInt8(AF_BRIDGE, 0);
+  message.writeInt32LE(ifindex, 4);
+  message.writeUInt16LE(12, 16);
+  message.writeUInt16LE(NLA_F_NESTED | IFLA_PROTINFO, 18);
+  message.writeUInt16LE(5, 20);
+  message.writeUInt16LE(IFLA_BRPORT_STATE, 22);
+  message.writeUInt8(state, 24);
+  return message;
+}
+
+async function indexOf(socket: RtNetlinkSocket, ifname: string): Promise<number> {
+  const [message] = await socket.getLink({}, { ifname }, ANSWER);
+  if (message?.data.index === undefined) throw new CoatError('no-link', `there is no interface ${ifname}`);
+  return message.data.index;
+}
+
+/** struct tc_tbf_qopt for 10 Gbit/s, a burst of 1 MB and 4 MB of room, linux/pkt_sched.h. */
+function wideOpen(loaded: Loaded): Buffer {
+  const parameters = Buffer.alloc(36);
+  parameters.writeUInt8(1, 1); // TC_LINKLAYER_ETHERNET: no rate table to be sent along
+  parameters.writeUInt32LE(1_250_000_000, 8); // bytes per second
+  parameters.writeUInt32LE(4_000_000, 24); // limit
+  const burst = Buffer.alloc(4);
+  burst.writeUInt32LE(1_000_000);
+  const attribute = (type: number, data: Buffer): Buffer => {
+    const stream = new loaded.package.AttrStream();
+    stream.push(type, data);
+    return Buffer.concat(stream.bufs);
+  };
+  return Buffer.concat([attribute(TCA_TBF_PARMS, parameters), attribute(TCA_TBF_BURST, burst)]);
+}
+
+const hardware = (mac: string): Buffer => Buffer.from(mac.replaceAll(':', ''), 'hex');
+
+function address(ip: string): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32BE(parseAddress(ip));
+  return bytes;
+}

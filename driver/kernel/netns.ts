@@ -1,0 +1,70 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { CoatError } from '../host/errors.ts';
+import { removeIfThere } from '../host/files.ts';
+import { until } from '../host/until.ts';
+import { batch, type Kernel } from './kernel.ts';
+
+/** Where named network namespaces are, in the host's own mount namespace. */
+const DIRECTORY = '/run/coat/netns';
+
+export interface NetnsPlace {
+  kernel: Kernel;
+  /** The host's root directory as we see it: `/proc/1/root`, or '' when we are in it. */
+  hostRoot: string;
+}
+
+/** Path of a named namespace as programs on the host open it. */
+export const netnsPath = (name: string): string => join(DIRECTORY, checked(name));
+
+/**
+ * Makes a network namespace that stays, network_namespaces(7), and has nothing but `lo`, up. The
+ * bind mount that keeps it must be made in the host's mount namespace, or no program of the host
+ * would see it; unshare(1) does both at once.
+ *
+ * @returns its path as this process opens it
+ */
+export async function createNetns({ kernel, hostRoot }: NetnsPlace, name: string): Promise<string> {
+  const path = netnsPath(name);
+  const seen = hostRoot + path;
+  await mkdir(dirname(seen), { recursive: true, mode: 0o755 });
+  await writeFile(seen, '', { flag: 'a' });
+  await kernel.run([...inHost(hostRoot), 'unshare', `--net=${path}`, 'true']);
+  await inNetns(kernel, seen, ['ip', 'link', 'set', 'lo', 'up']);
+  return seen;
+}
+
+/** Removes the name; the namespace itself lives on while a process or socket is in it. */
+export async function removeNetns({ kernel, hostRoot }: NetnsPlace, name: string): Promise<void> {
+  const path = netnsPath(name);
+  // 32: not mounted, umount(8)
+  await kernel.run([...inHost(hostRoot), 'umount', '--lazy', path], { okCodes: [0, 1, 32] });
+  await removeIfThere(hostRoot + path);
+}
+
+/** Gives the interface inside its address and takes it up, without IPv6, as Docker does for an IPv4-only endpoint. */
+export async function setUpInside(kernel: Kernel, hostRoot: string, netns: string, { name, address }: { name: string; address: string }): Promise<void> {
+  const off = `${hostRoot}/proc/sys/net/ipv6/conf/${name}/disable_ipv6`;
+  // a kernel without IPv6 has no such file, and nothing to switch off
+  await inNetns(kernel, netns, ['tee', off], { input: '1', okCodes: [0, 1] });
+  await inNetns(kernel, netns, ['ip', '-force', '-batch', '-'], { input: `address add ${address} broadcast + dev ${name}\nlink set dev ${name} up\n` });
+}
+
+/** Waits until an interface of ours has a carrier: until the other end is up as well. */
+export async function takeUp(kernel: Kernel, port: string): Promise<void> {
+  await batch(kernel, 'ip', [`link set dev ${port} up`]);
+  await until(`${port} to come up`, async () => (await kernel.run(['ip', 'link', 'show', 'dev', port])).stdout.includes('LOWER_UP'), { timeout: 3_000 });
+}
+
+const inNetns = (kernel: Kernel, path: string, argv: string[], options?: Parameters<Kernel['run']>[1]) =>
+  kernel.run(['nsenter', `--net=${path}`, '--', ...argv], options);
+
+/** `/proc/1/root` belongs to the process whose mount namespace is the host's. */
+function inHost(hostRoot: string): [string, ...string[]] {
+  return hostRoot === '' ? ['env'] : ['nsenter', `--mount=${join(dirname(hostRoot), 'ns/mnt')}`, '--'];
+}
+
+function checked(name: string): string {
+  if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/.test(name)) throw new CoatError('bad-name', `"${name}" cannot be the name of a network namespace`);
+  return name;
+}

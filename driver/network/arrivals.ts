@@ -1,0 +1,119 @@
+import { CoatError, explain } from '../host/errors.ts';
+import { Undo } from '../host/undo.ts';
+import { closeHold, openHold, queueOf, removeHold } from '../kernel/hold.ts';
+import { createNetns, removeNetns, setUpInside, takeUp } from '../kernel/netns.ts';
+import { createVeth, linkExists, removeInterface } from '../kernel/veth.ts';
+import { linkOf, portName } from '../overlay/names.ts';
+import { arrivalId, type Arrival, type Endpoint } from './local.ts';
+import type { Room } from './room.ts';
+
+/** An endpoint to be plumbed before Docker asks for it. */
+export interface ArrivalRequest {
+  /** Key of the network, `10.42.0.0-24`. */
+  network: string;
+  ip: string;
+  mac: string;
+  prefixLength: number;
+  /** As the interface is called inside, `eth0`. */
+  interfaceName: string;
+  /** Name of the namespace to be made for it. */
+  netns: string;
+  /** Interface index it had where it comes from. */
+  ifindex?: number;
+}
+
+/**
+ * Makes a namespace with the interface in it, connected to the network, with its hold closed: what
+ * peers send from the redirect on waits until {@link release}. Asking twice for the same is fine.
+ *
+ * @throws CoatError; nothing is left behind then
+ */
+export async function expect(room: Room, request: ArrivalRequest): Promise<void> {
+  const { ip, mac, netns } = request;
+  const network = room.replica.networks.get(request.network);
+  if (!network) throw new CoatError('unknown-network', `this host does not know the network ${request.network}`);
+  const known = room.local.arrivalAt(network.key, ip);
+  if (known?.ready && known.mac === mac && known.netns === netns) return;
+  if (known) await forget(room, network.key, ip);
+  if (room.local.endpointAt(network.key, ip)) throw new CoatError('address-in-use', `a container of this host already has the address ${ip}`);
+
+  await using undo = new Undo((what, error) => room.log.error({ err: error, what }, 'a failed arrival could not be undone'));
+  const link = linkOf(`${network.key} ${ip} ${netns} ${Date.now()}`);
+  const port = portName(link);
+  const arrival: Arrival = { id: arrivalId(network.key, ip), key: network.key, network, ip, mac, link, netns, held: true, cut: false, ready: false };
+  undo.add('arrival', () => forget(room, network.key, ip));
+  await room.local.arrivals.set(arrival);
+  const seen = await createNetns(room, netns);
+  const index = request.ifindex === undefined ? {} : { index: request.ifindex };
+  await createVeth(room.kernel, { port, mtu: network.mtu, inner: { name: request.interfaceName, mac, netns: seen, ...index } });
+  await setUpInside(room.kernel, room.hostRoot, seen, { name: request.interfaceName, address: `${ip}/${request.prefixLength}` });
+  await takeUp(room.kernel, port);
+  await closeHold(room.kernel, port, network.mtu);
+  await room.local.arrivals.set({ ...arrival, ready: true });
+  await room.reconciler.now(true);
+  undo.commit();
+}
+
+/** Lets held frames go, in the order they came, and takes the hold away when they are gone. */
+export async function release(room: Room, key: string, ip: string): Promise<void> {
+  const record = plumbed(room, key, ip);
+  if (!record.held) return;
+  await Promise.all([openHold(room.kernel, portName(record.link)), save(room, record.link, { held: false })]);
+  void tidy(room, record).catch((error: unknown) => room.log.warn({ reason: explain(error), ip }, 'an opened hold stays in place'));
+}
+
+/** Gives an arrival up: its port, its namespace's name and the record go. An unknown one is fine. */
+export async function forget(room: Room, key: string, ip: string): Promise<void> {
+  const endpoint = room.local.endpointAt(key, ip);
+  const record = room.local.arrivalAt(key, ip) ?? (endpoint?.netns === undefined ? undefined : endpoint);
+  if (!record) return;
+  await room.local.arrivals.delete(arrivalId(key, ip));
+  // Docker will still ask to have its endpoint deleted
+  if (record === endpoint) await room.local.endpoints.set({ ...endpoint, joined: false, held: false });
+  await removeInterface(room.kernel, portName(record.link));
+  if (record.netns !== undefined) await removeNetns(room, record.netns);
+  await room.reconciler.now(true);
+}
+
+/** Cuts a local endpoint off from the network, or connects it again: its port neither receives nor sends. */
+export async function setCut(room: Room, key: string, ip: string, cut: boolean): Promise<void> {
+  const record = plumbed(room, key, ip);
+  if (record.cut === cut) return;
+  // the kernel need not wait for the disk
+  await Promise.all([save(room, record.link, { cut }), room.reconciler.now(false)]);
+}
+
+/**
+ * After a start: what lost its port with the host or the container is over, and opened holds are
+ * taken away. Docker makes new endpoints when it starts its containers again.
+ */
+export async function resume(room: Room): Promise<void> {
+  const { endpoints, arrivals } = room.local;
+  const alive = ({ link }: Arrival | Endpoint): Promise<boolean> => linkExists(room.kernel, portName(link));
+  for (const arrival of arrivals.values()) {
+    if (!arrival.ready || !(await alive(arrival))) await forget(room, arrival.key, arrival.ip);
+  }
+  for (const endpoint of endpoints.values().filter(({ joined }) => joined)) {
+    if (!(await alive(endpoint))) await endpoints.set({ ...endpoint, joined: false });
+    else if (!endpoint.held && (await queueOf(room.kernel, portName(endpoint.link)))) await tidy(room, endpoint);
+  }
+}
+
+async function tidy(room: Room, { link, netns }: Arrival | Endpoint): Promise<void> {
+  await removeHold(room.kernel, portName(link));
+  if (netns !== undefined) await removeNetns(room, netns);
+}
+
+/** The endpoint or arrival at an address of this host. @throws CoatError `unknown-endpoint` */
+function plumbed({ local }: Room, key: string, ip: string): Arrival | Endpoint {
+  const record = local.endpointAt(key, ip) ?? local.arrivalAt(key, ip);
+  if (!record) throw new CoatError('unknown-endpoint', `no container of this host has the address ${ip} in ${key}`);
+  return record;
+}
+
+/** Changes the record of a port, which may have become an endpoint's meanwhile. In memory at once. */
+async function save({ local }: Room, link: string, change: { held?: boolean; cut?: boolean }): Promise<void> {
+  const endpoint = local.endpoints.find((record) => record.link === link);
+  const arrival = local.arrivals.find((record) => record.link === link);
+  await Promise.all([endpoint && local.endpoints.set({ ...endpoint, ...change }), arrival && local.arrivals.set({ ...arrival, ...change })]);
+}

@@ -1,0 +1,107 @@
+import { CoatError } from '../host/errors.ts';
+import { Undo } from '../host/undo.ts';
+import { withoutLength } from '../ipam/address.ts';
+import { linkExists, createVeth } from '../kernel/veth.ts';
+import { firstClaim, mayUse, taken } from '../overlay/claims.ts';
+import { endpointMac, innerName, linkOf, portName } from '../overlay/names.ts';
+import { Claim, claimPath, type Network } from '../overlay/records.ts';
+import { changeRecord } from '../store/change.ts';
+import type { CreateEndpointRequest, CreateEndpointResponse, JoinResponse } from '../docker/messages.ts';
+import type { Endpoint } from './local.ts';
+import type { Room } from './room.ts';
+
+/**
+ * Writes an endpoint's MAC into the claim of its address. An endpoint that was plumbed ahead of
+ * Docker takes over what is there.
+ *
+ * @returns the MAC where Docker named none; repeating what it named is an error (libnetwork, remote driver)
+ */
+export async function createEndpoint(room: Room, { NetworkID, EndpointID, Interface }: CreateEndpointRequest): Promise<CreateEndpointResponse> {
+  const network = networkOf(room, NetworkID);
+  if (!Interface?.Address) throw new CoatError('no-address', 'an endpoint of a coat network needs an IPv4 address', { hint: 'create the network with --ipam-driver coat' });
+  const ip = withoutLength(Interface.Address);
+  const given = Interface.MacAddress?.toLowerCase() || undefined;
+  const arrival = room.local.arrivalAt(network.key, ip);
+  const known = room.local.endpoints.get(EndpointID);
+  const mac = given ?? known?.mac ?? arrival?.mac ?? endpointMac(ip);
+  if (arrival && arrival.mac !== mac) throw new CoatError('other-mac', `the container arriving at ${ip} has the MAC ${arrival.mac}, not ${mac}`);
+  if (network.reserved?.includes(ip)) throw new CoatError('address-reserved', `the address ${ip} is reserved (--aux-address)`);
+
+  await claimMac(room, network, ip, mac);
+  if (!known) {
+    await dropStale(room, network, ip);
+    const base = { id: EndpointID, networkId: NetworkID, key: network.key, ip, mac, held: false, cut: false };
+    const endpoint: Endpoint = arrival
+      ? { ...base, link: arrival.link, held: arrival.held, cut: arrival.cut, netns: arrival.netns, joined: true }
+      : { ...base, link: linkOf(EndpointID), joined: false };
+    await room.local.endpoints.set(endpoint);
+    if (arrival) await room.local.arrivals.delete(arrival.id);
+  }
+  return { Interface: given ? {} : { MacAddress: mac } };
+}
+
+/**
+ * Plumbs an endpoint: its bridge and tunnels if it is the first here, and a veth whose other end
+ * Docker moves into the container. One that was plumbed before is told to Docker without an
+ * interface, so that Docker only sets its routes.
+ */
+export async function join(room: Room, { NetworkID, EndpointID }: { NetworkID: string; EndpointID: string }): Promise<JoinResponse> {
+  const network = networkOf(room, NetworkID);
+  const endpoint = room.local.endpoints.get(EndpointID);
+  if (!endpoint) throw new CoatError('unknown-endpoint', `there is no endpoint ${EndpointID.slice(0, 12)} to join`);
+  // without a gateway Docker would attach the container to its own docker_gwbridge as well
+  const way: JoinResponse = network.internal ? { DisableGatewayService: true } : { Gateway: network.gateway };
+  if (endpoint.netns !== undefined) return way;
+
+  await using undo = new Undo((what, error) => room.log.error({ err: error, what }, 'a failed join could not be undone'));
+  const [port, inner] = [portName(endpoint.link), innerName(endpoint.link)];
+  undo.add('join', async () => {
+    await room.local.endpoints.set({ ...endpoint, joined: false });
+    await room.reconciler.now(true);
+  });
+  await room.local.endpoints.set({ ...endpoint, joined: true });
+  if (!(await linkExists(room.kernel, port))) {
+    await createVeth(room.kernel, { port, mtu: network.mtu, inner: { name: inner, mac: endpoint.mac } });
+  }
+  await room.reconciler.now(true);
+  undo.commit();
+  return { InterfaceName: { SrcName: inner, DstPrefix: 'eth' }, ...way };
+}
+
+/** Removes an endpoint with its port. An unknown one is fine: Docker says so twice, or to a driver that forgot. */
+export async function deleteEndpoint(room: Room, id: string): Promise<void> {
+  const endpoint = room.local.endpoints.get(id);
+  if (!endpoint) return;
+  await room.local.endpoints.delete(id);
+  // the reconciler removes the port, which nothing explains any more, and after the last one the bridge
+  if (endpoint.joined) await room.reconciler.now(true);
+}
+
+/** The network of this engine with that id. @throws CoatError `unknown-network` */
+export function networkOf(room: Room, id: string): Network {
+  const local = room.local.networks.get(id);
+  if (!local) throw new CoatError('unknown-network', `this host's coat does not know the network ${id.slice(0, 12)}`, { hint: 'remove the network and create it again' });
+  return room.replica.networks.get(local.network.key) ?? local.network;
+}
+
+/** An endpoint Docker never deleted, because it died, is in the way of the next one at its address. */
+async function dropStale(room: Room, network: Network, ip: string): Promise<void> {
+  const old = room.local.endpointAt(network.key, ip);
+  if (!old) return;
+  if (old.joined && (await linkExists(room.kernel, portName(old.link)))) throw new CoatError('address-in-use', `another container of this host has the address ${ip}`);
+  await room.local.endpoints.delete(old.id);
+}
+
+async function claimMac(room: Room, network: Network, ip: string, mac: string): Promise<void> {
+  const decide = (claim: Claim | undefined): Claim | undefined => {
+    if (!claim) return { ...firstClaim(network.key, ip, room.host), mac };
+    if (!mayUse(claim, room.host)) throw taken(claim);
+    if (claim.mac === mac) return undefined;
+    if (claim.host !== room.host) throw new CoatError('other-mac', `the container on its way to ${ip} has the MAC ${claim.mac}, not ${mac}`);
+    return { ...claim, mac };
+  };
+  // what the replica already says needs no store, so a move or a restart does not wait for one
+  const known = room.replica.claims.get(`${network.key}/${ip}`);
+  if (known && mayUse(known, room.host) && known.mac === mac) return;
+  await changeRecord(room, claimPath(network.key, ip), (value) => Claim.parse(value), decide);
+}

@@ -1,0 +1,109 @@
+import { CoatError } from '../host/errors.ts';
+import { ADDRESS_SPACE } from '../ipam/pool.ts';
+import { withoutLength } from '../ipam/address.ts';
+import { Network, claimPath, networkKey, networkPath } from '../overlay/records.ts';
+import { changeRecord } from '../store/change.ts';
+import { StoreAwayError } from '../store/store.ts';
+import type { CreateNetworkRequest } from '../docker/messages.ts';
+import type { Room } from './room.ts';
+
+/** `-o` of `docker network create`, libnetwork/netlabel. */
+const GENERIC = 'com.docker.network.generic';
+const INTERNAL = 'com.docker.network.internal';
+const MTU = 'com.docker.network.driver.mtu';
+
+/** Smallest MTU an IPv4 host must accept, RFC 791. */
+const SMALLEST_MTU = 576;
+
+/** What a user's `docker network create` says about a network, whichever host it is typed on. */
+interface Asked {
+  key: string;
+  gateway: string | undefined;
+  reserved: string[];
+  internal: boolean;
+  options: Record<string, string>;
+}
+
+/**
+ * Remembers a network of this engine, and, if it is the first engine to have it, what the user said
+ * about it. No kernel object yet: a host without containers in a network needs none.
+ *
+ * @throws CoatError where it is not a network of ours, or contradicts what other hosts have
+ */
+export async function createNetwork(room: Room, request: CreateNetworkRequest): Promise<void> {
+  const asked = readRequest(request);
+  const other = room.local.networks.find(({ id, network }) => id !== request.NetworkID && network.key === asked.key);
+  if (other) {
+    throw new CoatError('network-exists', `this host already has the subnet of that network, as network ${other.id.slice(0, 12)}`, { hint: 'choose another --subnet' });
+  }
+  const network = await settle(room, asked);
+  await room.local.networks.set({ id: request.NetworkID, network });
+  // Docker asked for these one by one, as if for endpoints, and nobody will ever use them
+  if (room.replica.connected) await Promise.all(asked.reserved.map((ip) => giveBack(room, asked.key, ip)));
+  room.log.info({ network: asked.key, id: request.NetworkID, vni: network.vni }, 'network created on this engine');
+}
+
+/** Forgets a network of this engine with all that was left of it. An unknown one is fine. */
+export async function deleteNetwork(room: Room, id: string): Promise<void> {
+  const left = room.local.endpoints.values().filter(({ networkId }) => networkId === id);
+  for (const endpoint of left) await room.local.endpoints.delete(endpoint.id);
+  await room.local.networks.delete(id);
+  if (left.length > 0) await room.reconciler.now(true);
+}
+
+function readRequest({ IPv4Data, IPv6Data, Options }: CreateNetworkRequest): Asked {
+  if (IPv6Data && IPv6Data.length > 0) throw new CoatError('no-ipv6', 'a coat network has no IPv6 yet', { hint: 'leave --ipv6 out' });
+  const [pool, ...more] = IPv4Data ?? [];
+  if (!pool || more.length > 0) throw new CoatError('one-subnet', 'a coat network has one IPv4 subnet', { hint: 'add --ipam-driver coat --subnet 10.42.0.0/24' });
+  if (pool.AddressSpace !== ADDRESS_SPACE) {
+    throw new CoatError('foreign-ipam', "a coat network needs coat's own address management, so that no two hosts give out the same address", {
+      hint: 'add --ipam-driver coat --subnet 10.42.0.0/24',
+    });
+  }
+  return {
+    key: networkKey(pool.Pool),
+    gateway: pool.Gateway ? withoutLength(pool.Gateway) : undefined,
+    reserved: Object.values(pool.AuxAddresses ?? {}).map(withoutLength).sort(),
+    internal: Options?.[INTERNAL] === true,
+    options: readOptions(Options?.[GENERIC]),
+  };
+}
+
+function readOptions(generic: unknown): Record<string, string> {
+  if (typeof generic !== 'object' || generic === null) return {};
+  return Object.fromEntries(Object.entries(generic).map(([key, value]) => [key, String(value)]));
+}
+
+/** What the cluster says about the network: decided by the first engine, repeated by the others. */
+async function settle(room: Room, asked: Asked): Promise<Network> {
+  const decide = (network: Network | undefined): Network | undefined => {
+    if (!network) throw new CoatError('unknown-network', `no host knows a network ${asked.key}`, { hint: 'create it again: docker network create -d coat --ipam-driver coat --subnet …' });
+    if (asked.gateway && network.gateway !== asked.gateway) throw otherwise(network, `the gateway ${network.gateway}`);
+    if (!network.created) return { ...network, mtu: chooseMtu(network, asked), options: asked.options, internal: asked.internal, reserved: asked.reserved, created: true };
+    if (network.internal !== asked.internal) throw otherwise(network, network.internal ? '--internal' : 'no --internal');
+    if (sorted(network.options) !== sorted(asked.options)) throw otherwise(network, `the options ${sorted(network.options)}`);
+    return undefined;
+  };
+  try {
+    return (await changeRecord(room, networkPath(asked.key), (value) => Network.parse(value), decide))!;
+  } catch (error) {
+    const known = room.replica.networks.get(asked.key);
+    if (!(error instanceof StoreAwayError) || !known || decide(known) !== undefined) throw error;
+    return known;
+  }
+}
+
+function chooseMtu(network: Network, { options }: Asked): number {
+  const wish = Number(options[MTU] ?? network.mtu);
+  if (!Number.isInteger(wish) || wish < SMALLEST_MTU) throw new CoatError('bad-mtu', `"${options[MTU]}" is not an MTU of ${SMALLEST_MTU} bytes or more`);
+  return Math.min(network.mtu, wish);
+}
+
+async function giveBack(room: Room, key: string, ip: string): Promise<void> {
+  await changeRecord<unknown>(room, claimPath(key, ip), (value) => value, (claim) => (claim ? 'delete' : undefined));
+}
+
+const otherwise = (network: Network, what: string): CoatError =>
+  new CoatError('network-differs', `the network ${network.subnet} exists on other hosts with ${what}`, { hint: 'create it here in the same way, or with another --subnet' });
+
+const sorted = (options: Record<string, string>): string => JSON.stringify(Object.entries(options).sort());

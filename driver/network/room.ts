@@ -1,0 +1,20 @@
+import type { Log } from '../host/log.ts';
+import type { Kernel } from '../kernel/kernel.ts';
+import type { Reconciler } from '../overlay/reconcile.ts';
+import type { Replica } from '../store/replica.ts';
+import type { Store } from '../store/store.ts';
+import type { LocalState } from './local.ts';
+
+/** What every verb needs. */
+export interface Room {
+  /** This host's name. */
+  host: string;
+  /** The host's root directory as we see it, or '' when we are in it. */
+  hostRoot: string;
+  store: Store;
+  replica: Replica;
+  local: LocalState;
+  kernel: Kernel;
+  reconciler: Reconciler;
+  log: Log;
+}

@@ -1,0 +1,53 @@
+import { createHash } from 'node:crypto';
+import { parseAddress } from '../ipam/address.ts';
+
+/**
+ * Every name and number that all hosts must agree on without asking each other. Interface names are
+ * at most 15 characters (IFNAMSIZ, netdevice(7)):
+ *
+ *     cb00a41f      bridge of VNI 0x00a41f        cv9f86d081aa   a port: our end of a container's veth
+ *     cx00a41f      its vxlan device              ci9f86d081aa   the other end, until Docker takes it
+ */
+export const bridgeName = (vni: number): string => `cb${hex(vni)}`;
+export const vxlanName = (vni: number): string => `cx${hex(vni)}`;
+export const portName = (link: string): string => `cv${link}`;
+export const innerName = (link: string): string => `ci${link}`;
+
+/** Interfaces with these names are ours: what no record explains is removed. */
+export const isBridge = (name: string): boolean => /^cb[0-9a-f]{6}$/.test(name);
+export const isVxlan = (name: string): boolean => /^cx[0-9a-f]{6}$/.test(name);
+export const isPort = (name: string): boolean => /^cv[0-9a-f]{10}$/.test(name);
+
+/** The middle of a port's name: 40 bits of a hash of what the port belongs to. */
+export const linkOf = (owner: string): string => createHash('sha256').update(owner).digest('hex').slice(0, 10);
+
+/** The bridge's MAC, locally administered and the same on every host: a gateway that moves with nobody. */
+export const gatewayMac = (vni: number): string => `02:c0:a7:${hex(vni).match(/../g)!.join(':')}`;
+
+/** The MAC of an endpoint that brings none of its own, as Docker's own overlay makes it: 02:42 and the address. */
+export function endpointMac(ip: string): string {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32BE(parseAddress(ip));
+  return `02:42:${bytes.toString('hex').match(/../g)!.join(':')}`;
+}
+
+/** The highest VXLAN network identifier, RFC 7348: 24 bits. */
+export const MAX_VNI = 0xffffff;
+
+/**
+ * UDP port of the tunnels. Neither 4789 (IANA; Swarm's, and swallowed by some hypervisors) nor 8472
+ * (the kernel's old default, flannel's) nor 4790 (VXLAN-GPE, which network cards parse otherwise).
+ */
+export const DEFAULT_VXLAN_PORT = 4798;
+
+/**
+ * The VNI of a network: a hash of its key, or the next number free. The hash makes two hosts that
+ * create the same network at once agree.
+ */
+export function chooseVni(key: string, taken: ReadonlySet<number>): number {
+  let vni = createHash('sha256').update(key).digest().readUInt32BE() % MAX_VNI;
+  while (taken.has(vni + 1)) vni = (vni + 1) % MAX_VNI;
+  return vni + 1;
+}
+
+const hex = (vni: number): string => vni.toString(16).padStart(6, '0');

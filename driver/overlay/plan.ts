@@ -1,0 +1,131 @@
+import { targetOf, type Claim, type Host, type Network } from './records.ts';
+import { bridgeName, gatewayMac, portName, vxlanName } from './names.ts';
+import { EVERYONE, emptyState, forwardKey, neighbourKey, tunnelKey, type State } from './state.ts';
+
+/** A container's place on this host, plumbed or about to be. */
+export interface Attachment {
+  network: Network;
+  ip: string;
+  mac: string;
+  /** Middle of its port's name, see names.ts. */
+  link: string;
+  cut: boolean;
+  /** Whether the port may be connected: not before its hold is closed. */
+  attached: boolean;
+}
+
+export interface Self {
+  host: string;
+  /** Underlay address. */
+  address: string;
+  vxlanPort: number;
+}
+
+export interface Records {
+  hosts: ReadonlyMap<string, Host>;
+  claims: ReadonlyMap<string, Claim>;
+}
+
+export interface Plan {
+  state: State;
+  /** Ports that exist for a reason but are not to be touched yet. */
+  untouched: Set<string>;
+  /** Networks that are alive on this host. */
+  networks: Network[];
+}
+
+/**
+ * What the kernel of this host should hold. A network that has no container here needs nothing here;
+ * one that has gets a bridge, a vxlan device, and three entries for each claim (FRR, EVPN: `bridge
+ * fdb` in the device, `bridge fdb` in the bridge, and a neighbour, which ARP suppression answers from).
+ */
+export function plan(records: Records, attachments: readonly Attachment[], self: Self): Plan {
+  const state = emptyState();
+  const networks = new Map(attachments.map(({ network }) => [network.key, network]));
+  for (const network of networks.values()) planDevices(state, network, records.hosts, self);
+
+  const untouched = new Set<string>();
+  const local = new Map<string, Attachment>();
+  for (const attachment of attachments) {
+    local.set(`${attachment.network.key}/${attachment.ip}`, attachment);
+    if (attachment.attached) planPort(state, attachment);
+    else untouched.add(portName(attachment.link));
+  }
+
+  for (const attachment of local.values()) {
+    const claim = records.claims.get(`${attachment.network.key}/${attachment.ip}`);
+    if (!claim || targetOf(claim) === self.host) planLocal(state, attachment);
+  }
+  for (const claim of records.claims.values()) {
+    const network = networks.get(claim.network);
+    const target = targetOf(claim);
+    // what is ours but not here is sent nowhere: better a lost frame than a loop
+    if (network && target !== self.host) planRemote(state, network, claim, records.hosts.get(target));
+  }
+  return { state, untouched, networks: [...networks.values()] };
+}
+
+function planDevices(state: State, network: Network, hosts: ReadonlyMap<string, Host>, self: Self): void {
+  const [bridge, vxlan] = [bridgeName(network.vni), vxlanName(network.vni)];
+  const address = network.internal ? undefined : `${network.gateway}/${network.subnet.split('/')[1]}`;
+  state.bridges.set(bridge, { name: bridge, mac: gatewayMac(network.vni), mtu: network.mtu, address, up: true });
+  state.vxlans.set(vxlan, {
+    name: vxlan,
+    master: bridge,
+    vni: network.vni,
+    port: self.vxlanPort,
+    local: self.address,
+    mtu: network.mtu,
+    up: true,
+    learning: false,
+    suppress: true,
+  });
+  for (const host of hosts.values()) {
+    // a flood entry for oneself would be a loop
+    if (host.name === self.host || host.address === self.address) continue;
+    addTunnel(state, vxlan, EVERYONE, host.address);
+  }
+}
+
+function planPort(state: State, attachment: Attachment): void {
+  const { network, link, cut } = attachment;
+  const name = portName(link);
+  state.ports.set(name, {
+    name,
+    master: bridgeName(network.vni),
+    mtu: network.mtu,
+    up: true,
+    // a frame the endpoint still sends during its own redirect must not bring its address back here
+    learning: false,
+    state: cut ? 'disabled' : 'forwarding',
+  });
+}
+
+function planLocal(state: State, { network, ip, mac, link, attached }: Attachment): void {
+  if (!attached) return;
+  addForward(state, network, mac, portName(link));
+  addNeighbour(state, network, ip, mac);
+}
+
+function planRemote(state: State, network: Network, claim: Claim, host: Host | undefined): void {
+  if (!claim.mac || !host) return;
+  const vxlan = vxlanName(network.vni);
+  addTunnel(state, vxlan, claim.mac, host.address);
+  addForward(state, network, claim.mac, vxlan);
+  addNeighbour(state, network, claim.ip, claim.mac);
+}
+
+function addTunnel(state: State, dev: string, mac: string, dst: string): void {
+  const entry = { dev, mac, dst };
+  state.tunnels.set(tunnelKey(entry), entry);
+}
+
+function addForward(state: State, network: Network, mac: string, dev: string): void {
+  const entry = { bridge: bridgeName(network.vni), mac, dev };
+  state.forwards.set(forwardKey(entry), entry);
+}
+
+function addNeighbour(state: State, network: Network, ip: string, mac: string): void {
+  const entry = { dev: bridgeName(network.vni), ip, mac };
+  state.neighbours.set(neighbourKey(entry), entry);
+}

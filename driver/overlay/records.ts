@@ -1,0 +1,68 @@
+import { z } from 'zod';
+
+/**
+ * What the store holds. All hosts agree on these; everything in a kernel is computed from them.
+ *
+ *     hosts/<name>              Host
+ *     networks/<key>            Network      key: the subnet, `10.42.0.0-24`
+ *     claims/<key>/<ip>         Claim
+ */
+export const Host = z.object({
+  name: z.string(),
+  /** Underlay address: the host's VTEP, and where its agent listens. */
+  address: z.string(),
+  version: z.string().optional(),
+});
+export type Host = z.infer<typeof Host>;
+
+export const Network = z.object({
+  key: z.string(),
+  /** CIDR, `10.42.0.0/24`. */
+  subnet: z.string(),
+  /** Gateway address without a prefix length; the same on every host. */
+  gateway: z.string(),
+  /** VXLAN network identifier, RFC 7348: 24 bits. */
+  vni: z.number().int().min(1).max(0xffffff),
+  /** MTU inside the network, bytes: the smallest any host could offer when it was created. */
+  mtu: z.number().int(),
+  /** Docker's name for it, once an agent has learned it from its engine. */
+  name: z.string().optional(),
+  /** `-o` options, as given. */
+  options: z.record(z.string(), z.string()),
+  internal: z.boolean(),
+  /** Addresses nobody may have (`--aux-address`), without prefix lengths. */
+  reserved: z.array(z.string()).optional(),
+  /**
+   * Set by the first CreateNetwork. Before it there is only a subnet: Docker asks for the pool first
+   * and may then give up, so nobody should repeat the network on other engines yet.
+   */
+  created: z.boolean().optional(),
+});
+export type Network = z.infer<typeof Network>;
+
+/**
+ * Who may answer for an address. `host` owns it; while `redirect` is set, every host sends the
+ * endpoint's frames there instead, where they are held. A claim with a higher `epoch` wins.
+ */
+export const Claim = z.object({
+  network: z.string(),
+  ip: z.string(),
+  /** Absent between the lease of the address and the creation of the endpoint. */
+  mac: z.string().optional(),
+  host: z.string(),
+  epoch: z.number().int(),
+  redirect: z.string().optional(),
+  /** A host that may use the address besides its owner, because a container is on its way there. */
+  movingTo: z.string().optional(),
+  /** Name of the container, once known. For people; nothing is decided by it. */
+  container: z.string().optional(),
+});
+export type Claim = z.infer<typeof Claim>;
+
+export const hostKey = (name: string): string => `hosts/${name}`;
+export const networkKey = (subnet: string): string => subnet.replace('/', '-');
+export const networkPath = (key: string): string => `networks/${key}`;
+export const claimPath = (key: string, ip: string): string => `claims/${key}/${ip}`;
+
+/** Where an endpoint's frames go now: the name of a host. */
+export const targetOf = (claim: Claim): string => claim.redirect ?? claim.host;

@@ -1,0 +1,34 @@
+import type { Network } from './records.ts';
+import { bridgeName } from './names.ts';
+
+/** Our table. Only we write it, and always as a whole. */
+export const TABLE = 'inet coat';
+
+/**
+ * The nftables rules for the networks that are alive on this host, nft(8): between containers of one
+ * network all passes (bridged frames come through here where br_netfilter is on); between networks
+ * nothing; out to the world with the host's own address; in from the world only answers.
+ */
+export function ruleset(networks: readonly Network[]): string {
+  const sorted = [...networks].sort((a, b) => a.vni - b.vni);
+  const open = sorted.filter(({ internal }) => !internal);
+  const lines = [
+    `table ${TABLE} {}`,
+    `delete table ${TABLE}`,
+    `table ${TABLE} {`,
+    '  chain forward {',
+    '    type filter hook forward priority filter; policy accept;',
+    ...sorted.map(({ vni }) => `    iifname "${bridgeName(vni)}" oifname "${bridgeName(vni)}" accept`),
+    ...sorted.filter(({ internal }) => internal).flatMap(({ vni }) => [`    iifname "${bridgeName(vni)}" drop`, `    oifname "${bridgeName(vni)}" drop`]),
+    '    iifname "cb*" oifname "cb*" drop',
+    '    oifname "cb*" ct state established,related accept',
+    '    oifname "cb*" drop',
+    '  }',
+    '  chain postrouting {',
+    '    type nat hook postrouting priority srcnat; policy accept;',
+    ...open.map(({ vni, subnet }) => `    ip saddr ${subnet} oifname != "${bridgeName(vni)}" masquerade`),
+    '  }',
+    '}',
+  ];
+  return sorted.length === 0 ? `table ${TABLE} {}\ndelete table ${TABLE}\n` : `${lines.join('\n')}\n`;
+}

@@ -1,0 +1,42 @@
+"""A TCP server that sends back what it gets. `echo.py [--port 7000] [--mb 0] [--touch]`
+
+--mb keeps so many MiB of incompressible memory resident; --write NAME appends to a file now and then, so that
+the container's own files change while it runs.
+"""
+import argparse
+import os
+import socket
+import threading
+import time
+
+options = argparse.ArgumentParser()
+options.add_argument("--port", type=int, default=7000)
+options.add_argument("--mb", type=int, default=0)
+options.add_argument("--write")
+options = options.parse_args()
+
+ballast = [os.urandom(1 << 20) for _ in range(options.mb)]
+
+
+def echo(connection):
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    with connection:
+        while data := connection.recv(65536):
+            connection.sendall(data)
+
+
+def scribble():
+    count = 0
+    while True:
+        with open(options.write, "a") as file:
+            file.write(f"{count}\n")
+        count += 1
+        time.sleep(0.01)
+
+
+if options.write:
+    threading.Thread(target=scribble, daemon=True).start()
+server = socket.create_server(("", options.port), backlog=1024)
+print("ready", flush=True)
+while True:
+    threading.Thread(target=echo, args=(server.accept()[0],), daemon=True).start()

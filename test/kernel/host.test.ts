@@ -1,0 +1,120 @@
+import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { run } from '../../driver/host/run.ts';
+import { until } from '../../driver/host/until.ts';
+import { createNetns, netnsPath, removeNetns } from '../../driver/kernel/netns.ts';
+import { MemoryStore } from '../../driver/store/memory.ts';
+import { ECHO, Netns, PING, TestHosts, type TestHost } from '../support/netns.ts';
+
+const KEY = '10.42.0.0-24';
+
+describe('on a host', () => {
+  let all: TestHosts;
+  let a: TestHost;
+  let b: TestHost;
+  beforeEach(async () => {
+    all = await TestHosts.create(new MemoryStore(), ['a', 'b'], { auditEvery: 300 });
+    [a, b] = all.hosts as [TestHost, TestHost];
+  });
+  afterEach(async () => all[Symbol.asyncDispose]());
+
+  it('the audit puts right what a hand undid, and counts it', async () => {
+    const [na, nb] = [await a.engine.createNetwork(), await b.engine.createNetwork()];
+    const one = await a.engine.run(na);
+    const two = await b.engine.run(nb);
+    await two.netns.start(ECHO);
+    const answers = (): Promise<number[]> => one.netns.eval<number[]>(PING, two.ip, 1, 1, 60);
+    await until('the first answer', async () => (await answers()).length === 1, { timeout: 3_000 });
+    await sleep(400);
+    expect(a.driver.repaired).toBe(0);
+
+    const hex = a.driver.replica.networks.get(KEY)!.vni.toString(16).padStart(6, '0');
+    const hands: [string, ...string[]][] = [
+      ['bridge', 'fdb', 'del', two.mac, 'dev', `cx${hex}`, 'dst', b.address, 'self'],
+      ['ip', 'neighbour', 'del', two.ip, 'dev', `cb${hex}`],
+      ['bridge', 'fdb', 'replace', '02:00:00:00:00:99', 'dev', `cx${hex}`, 'dst', '172.30.0.9', 'self', 'permanent'],
+      ['bridge', 'fdb', 'replace', one.mac, 'dev', `cx${hex}`, 'master', 'static'],
+      ['ip', 'link', 'set', `cb${hex}`, 'down'],
+      ['ip', 'link', 'del', `cb${hex}`],
+      ['ip', 'link', 'del', `cx${hex}`],
+      ['nft', 'flush', 'table', 'inet', 'coat'],
+    ];
+    for (const hand of hands) {
+      const before = a.driver.repaired;
+      await a.netns.run(...hand);
+      await until(`the audit to see: ${hand.join(' ')}`, () => a.driver.repaired > before, { timeout: 3_000 });
+      await until('the next answer', async () => (await answers()).length === 1, { timeout: 3_000 });
+    }
+    expect(await a.netns.run('bridge', 'fdb', 'show')).not.toContain('02:00:00:00:00:99');
+  });
+
+  it('containers reach the world by its address, the world does not reach them, and networks not each other', async () => {
+    const na = await a.engine.createNetwork();
+    const nb = await a.engine.createNetwork('10.43.0.0/24');
+    const one = await a.engine.run(na);
+    const two = await a.engine.run(nb, { subnet: '10.43.0.0/24' });
+    await b.netns.start(ECHO);
+    await two.netns.start(ECHO);
+    await one.netns.start(ECHO);
+    expect(await one.netns.eval(PING, b.address, 2, 1, 60)).toEqual([0, 1]);
+    expect(await one.netns.eval(PING, two.ip, 2, 1, 60)).toEqual([]);
+    await b.netns.run('ip', 'route', 'add', '10.42.0.0/24', 'via', a.address);
+    expect(await b.netns.eval(PING, one.ip, 2, 1, 60)).toEqual([]);
+  });
+
+  it('an internal network has no way out', async () => {
+    const na = await a.engine.createNetwork('10.44.0.0/24', { 'com.docker.network.internal': true });
+    const one = await a.engine.run(na, { subnet: '10.44.0.0/24' });
+    const two = await a.engine.run(na, { subnet: '10.44.0.0/24' });
+    await two.netns.start(ECHO);
+    await b.netns.start(ECHO);
+    expect(await one.netns.eval(PING, two.ip, 2, 1, 60)).toEqual([0, 1]);
+    await one.netns.run('ip', 'route', 'add', 'default', 'dev', 'eth0');
+    expect(await one.netns.eval(PING, b.address, 2, 1, 60)).toEqual([]);
+  });
+
+  it('passes where Docker lets nothing pass', async () => {
+    for (const rule of [['-P', 'FORWARD', 'DROP'], ['-N', 'DOCKER-USER'], ['-A', 'FORWARD', '-j', 'DOCKER-USER'], ['-A', 'DOCKER-USER', '-j', 'RETURN']]) await a.netns.run('iptables', ...rule);
+    const na = await a.engine.createNetwork();
+    const [one, two] = [await a.engine.run(na), await a.engine.run(na)];
+    await two.netns.start(ECHO);
+    await b.netns.start(ECHO);
+    // bridged frames too go through FORWARD where br_netfilter is on
+    expect(await one.netns.eval(PING, two.ip, 2, 1, 60)).toEqual([0, 1]);
+    expect(await one.netns.eval(PING, b.address, 2, 1, 60)).toEqual([0, 1]);
+    await a.netns.run('iptables', '-F', 'DOCKER-USER');
+    await until('the rules to come back', async () => (await a.netns.run('iptables', '-S', 'DOCKER-USER')).includes('-i cb+ -j ACCEPT'), { timeout: 3_000 });
+    expect((await a.netns.run('iptables', '-S', 'DOCKER-USER')).match(/ACCEPT/g)).toHaveLength(2);
+    await a.engine.stop(na, one);
+    await a.engine.stop(na, two);
+    expect(await a.netns.run('iptables', '-S', 'DOCKER-USER')).not.toContain('cb+');
+  });
+});
+
+describe("a namespace in the host's mount namespace", () => {
+  it('is seen there, by its path, and not here', async () => {
+    await using netns = await Netns.create('mount');
+    // a host with a /run of its own
+    const host = spawn('unshare', ['--mount', 'sh', '-c', 'mount -t tmpfs none /run && echo ready && exec sleep 60'], { stdio: ['ignore', 'pipe', 'inherit'] });
+    try {
+      await new Promise((resolve) => host.stdout.once('data', resolve));
+      const place = { kernel: netns.kernel, hostRoot: `/proc/${host.pid}/root` };
+      const name = `coat-t-${randomBytes(4).toString('hex')}`;
+      const seen = await createNetns(place, name);
+      expect(seen).toBe(place.hostRoot + netnsPath(name));
+      expect(existsSync(netnsPath(name))).toBe(false);
+      const inHost = ['nsenter', `--mount=/proc/${host.pid}/ns/mnt`, '--', 'nsenter', `--net=${netnsPath(name)}`, '--'] as const;
+      expect((await run([...inHost, 'ip', '-o', 'link'])).stdout).toMatch(/^1: lo: <LOOPBACK,UP/);
+      await removeNetns(place, name);
+      await removeNetns(place, name);
+      expect(existsSync(seen)).toBe(false);
+    } finally {
+      host.kill('SIGKILL');
+    }
+  });
+
+  it.each(['', '../x', 'a/b', '.hidden'])('is not called %j', (name) => expect(() => netnsPath(name)).toThrow(/cannot be the name/));
+});
