@@ -7,12 +7,13 @@ import { sharedFlags } from '../criu/dump.ts';
 import { lastErrors } from '../criu/log.ts';
 import { mountMemory, unmountMemory } from '../criu/memory.ts';
 import { runSetKey } from '../criu/setkey.ts';
-import { Reader, removeBelow, unpackFlat } from '../transfer/files.ts';
-import { receiveFollowed } from '../transfer/follow.ts';
+import { isPages, missing, receiveFollowed, type Sizes } from '../transfer/follow.ts';
+import { Reader, readHead } from '../transfer/reader.ts';
+import { removeBelow } from '../transfer/remove.ts';
 import { unpack } from '../transfer/tar.ts';
 import { Readable as Stream } from 'node:stream';
 import type { MoverDependencies } from './ports.ts';
-import type { Arrival as Arrived, Preparation } from './protocol.ts';
+import type { Preparation } from './protocol.ts';
 import type { Delta } from '../transfer/scan.ts';
 import { Timeline } from './timeline.ts';
 
@@ -40,7 +41,7 @@ export class Arrival {
   readonly #containerId: string;
   readonly #directory: string;
   #door: Door | undefined;
-  #pages: Promise<number> | undefined;
+  #images: Promise<Sizes> | undefined;
   #started: Promise<void> | undefined;
 
   constructor(deps: MoverDependencies, preparation: Preparation, containerId: string) {
@@ -77,18 +78,18 @@ export class Arrival {
     });
   }
 
-  /** Memory, while the source is still dumping it. @returns bytes */
-  async receivePages(stream: Readable): Promise<number> {
+  /** CRIU's images, memory and all, while the source is still dumping. */
+  async receiveImages(stream: Readable): Promise<void> {
     const images = this.#deps.host.path(`${this.#directory}/images`);
-    this.#pages = receiveFollowed(images, new Reader(stream)).then((sizes) => [...sizes.values()].reduce((sum, size) => sum + size, 0));
-    this.#pages.catch(() => undefined);
-    return this.#pages;
+    this.#images = receiveFollowed(images, new Reader(stream));
+    this.#images.catch(() => undefined);
+    await this.#images;
   }
 
   /** What changed of the writable layer since the first pass, through the mounted layer. */
   async delta(stream: Readable): Promise<void> {
     const reader = new Reader(stream);
-    const { remove } = JSON.parse((await reader.exactly((await reader.exactly(4)).readUInt32BE())).toString()) as Delta;
+    const { remove } = (await readHead(reader)) as Delta;
     const merged = await this.#layer('MergedDir');
     await this.timeline.step('apply changed files', async () => {
       await removeBelow(merged, remove);
@@ -96,17 +97,21 @@ export class Arrival {
     });
   }
 
-  /** Takes the last of it in and restores. When this returns the container runs here, unheard: its frames are held. */
-  async restore(stream: Readable): Promise<{ state: number; memory: number }> {
-    const images = this.#deps.host.path(`${this.#directory}/images`);
-    const state = await this.timeline.step('receive state', () => unpackFlat(images, new Reader(stream)));
-    const memory = await this.timeline.step('last pages', async () => this.#pages);
-    if (memory === undefined) throw new CoatError('cut-short', 'the memory of the container did not arrive');
+  /**
+   * Restores what has come. When this returns the container runs here, unheard: its frames are held.
+   *
+   * @param sent what the source says it sent
+   */
+  async restore(sent: Sizes): Promise<{ memory: number; state: number }> {
+    const received = (await this.#images) ?? {};
+    const lack = missing(sent, received);
+    if (lack) throw new CoatError('cut-short', `the container's state did not arrive whole: ${lack}`);
     this.#door!.order(`restore ${sharedFlags.join(' ')}`);
     const patience = RESTORE_MS + (this.#preparation.memory / 2 ** 20) * RESTORE_MS_PER_MIB;
     const code = await this.timeline.step('runc restore', () => this.#door!.heard('restored', patience, endsWith(this.#started!)));
     if (code !== '0') throw await this.#restoreFailed();
-    return { state, memory };
+    const total = (pages: boolean): number => Object.keys(received).reduce((sum, name) => sum + (isPages(name) === pages ? received[name]! : 0), 0);
+    return { memory: total(true), state: total(false) };
   }
 
   /** Lets the frames in that peers sent meanwhile. @returns when the first went, by this timeline's clock */
@@ -173,5 +178,3 @@ function endsWith(started: Promise<void>): Promise<never> {
     },
   );
 }
-
-export type { Arrived };

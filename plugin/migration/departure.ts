@@ -3,8 +3,8 @@ import { cleanUpDump, dump, forgetDump, prepareDump } from '../criu/dump.ts';
 import { freeze, processes, thaw } from '../criu/freezer.ts';
 import { mountMemory, unmountMemory } from '../criu/memory.ts';
 import type { Peer } from '../agent/peer.ts';
-import { packFlat } from '../transfer/files.ts';
-import { follow, isPages } from '../transfer/follow.ts';
+import { follow, isPages, type Sizes } from '../transfer/follow.ts';
+import { headed } from '../transfer/reader.ts';
 import { type Delta, difference, type Scan, scan } from '../transfer/scan.ts';
 import { pack } from '../transfer/tar.ts';
 import type { Plan } from './plan.ts';
@@ -12,6 +12,8 @@ import type { MoverDependencies } from './ports.ts';
 
 /** Room for CRIU's images besides the memory itself, bytes. */
 const IMAGES_ROOM = 512 << 20;
+/** When the destination is asked what became of it instead of waited for, ms. Its own patience is shorter for all but huge containers. */
+const LAND_MS = 120_000;
 
 /** The effects of a move on the source host; what may follow what is `send.ts`'s. */
 export class Departure {
@@ -21,6 +23,7 @@ export class Departure {
   readonly #id: string;
   readonly #directory: string;
   readonly bytes = { memory: 0, state: 0, files: 0, image: 0 };
+  readonly #sent: Sizes = {};
   #firstScan: Scan = new Map();
 
   constructor(deps: MoverDependencies, plan: Plan, peer: Peer, id: string) {
@@ -76,16 +79,17 @@ export class Departure {
     await Promise.all(this.#plan.endpoints.map(({ network, ip }) => this.#deps.overlay.uncut(network, ip)));
   }
 
-  /** Dumps, and sends the memory while it is dumped. */
+  /** Dumps, and sends what is dumped while it is. */
   async dump(step: <T>(name: string, work: () => Promise<T>) => Promise<T>): Promise<void> {
     const { host } = this.#deps;
     const dumped = step('dump', () => dump(host, this.#plan.container, this.#directory));
-    const pages = Readable.from(follow(host.path(`${this.#directory}/images`), dumped), { objectMode: false, highWaterMark: 4 << 20 });
-    const sent = step('send memory', () => this.#peer.upload<{ bytes: number }>(`/v1/moves/pages?id=${this.#id}`, pages));
+    const images = Readable.from(follow(host.path(`${this.#directory}/images`), dumped, this.#sent), { objectMode: false, highWaterMark: 4 << 20 });
+    const sent = step('send images', () => this.#peer.upload(`/v1/moves/images?id=${this.#id}`, images));
     sent.catch(() => undefined);
     // a dump that failed says more than the transfer it ended
     await dumped;
-    this.bytes.memory = (await sent).bytes;
+    await sent;
+    for (const [name, size] of Object.entries(this.#sent)) this.bytes[isPages(name) ? 'memory' : 'state'] += size;
   }
 
   async sendDelta(): Promise<void> {
@@ -94,14 +98,13 @@ export class Departure {
     if (delta.copy.length === 0 && delta.remove.length === 0) return;
     const packing = pack(upper, delta.copy);
     packing.stream.on('data', (chunk: Buffer) => (this.bytes.files += chunk.length));
-    await this.#peer.upload(`/v1/moves/delta?id=${this.#id}`, Readable.from(headed(delta, packing.stream), { objectMode: false }));
+    await this.#peer.upload(`/v1/moves/delta?id=${this.#id}`, Readable.from(withHead(delta, packing.stream), { objectMode: false }));
     await packing.done;
   }
 
-  async sendState<T>(): Promise<T> {
-    const { stream, bytes } = await packFlat(this.#deps.host.path(`${this.#directory}/images`), isPages);
-    this.bytes.state = bytes;
-    return this.#peer.upload<T>(`/v1/moves/state?id=${this.#id}`, stream);
+  /** Tells the destination that it has everything. @returns its answer, once the container runs there */
+  async land<T>(): Promise<T> {
+    return this.#peer.call<T>('/v1/moves/land', { id: this.#id, sent: this.#sent }, { timeout: LAND_MS });
   }
 
   async cleanUp(): Promise<void> {
@@ -141,10 +144,7 @@ function kill(pid: number): void {
   }
 }
 
-async function* headed(delta: Delta, tar: Readable): AsyncGenerator<Buffer> {
-  const list = Buffer.from(JSON.stringify(delta));
-  const length = Buffer.alloc(4);
-  length.writeUInt32BE(list.length);
-  yield Buffer.concat([length, list]);
+async function* withHead(delta: Delta, tar: Readable): AsyncGenerator<Buffer> {
+  yield headed(delta);
   yield* tar as AsyncIterable<Buffer>;
 }

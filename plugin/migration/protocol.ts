@@ -10,9 +10,9 @@ import type { Step } from '../agent/api.ts';
  *     prepare    Preparation             container created, endpoints known
  *     files      tar of the writable layer, first pass
  *     ready      → {}                    endpoints plumbed and held, runtime waiting
- *     pages      memory, followed while it is dumped
+ *     images     CRIU's images, memory and all, followed while they are dumped
  *     delta      what changed of the writable layer since
- *     state      CRIU's images; the container is restored and committed → Arrival
+ *     land       Landing → Arrival       everything was sent: restored and committed
  *     outcome    → Outcome               what became of it; afterwards it cannot become anything else
  */
 export const Id = z.string().regex(/^[0-9a-z-]{1,64}$/);
@@ -55,6 +55,10 @@ export const Preparation = z.object({
 export type Preparation = z.infer<typeof Preparation>;
 
 export const Reference = z.object({ id: Id });
+
+/** What was sent as `images`, to be compared with what came. */
+export const Landing = z.object({ id: Id, sent: z.record(z.string(), z.number()) });
+export type Landing = z.infer<typeof Landing>;
 
 /** The destination's `running` answer. Times are ms by the destination's clock, which reads `now` as it answers. */
 export interface Arrival {

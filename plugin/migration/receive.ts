@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { access } from 'node:fs/promises';
 import os from 'node:os';
-import type { Readable } from 'node:stream';
 import { CoatError, explain } from '../../driver/host/errors.ts';
 import { KeyedQueue } from '../../driver/host/queue.ts';
 import type { PeerRoutes } from '../agent/peer.ts';
@@ -11,7 +10,7 @@ import { criuFacts } from './facts.ts';
 import type { JournalEntry } from './journal.ts';
 import type { MoverDependencies } from './ports.ts';
 import { refusalAtDestination } from './preflight.ts';
-import { type Arrival as Arrived, Offer, type Outcome, parse, Preparation, Reference, type Verdict } from './protocol.ts';
+import { type Arrival as Arrived, Landing, Offer, type Outcome, parse, Preparation, Reference, type Verdict } from './protocol.ts';
 
 type Entry = Extract<JournalEntry, { role: 'destination' }>;
 
@@ -45,9 +44,9 @@ export class Receiver {
     routes.upload('/v1/moves/files', (stream, query) => inTurn(idOf(query), () => this.#arrival(idOf(query)).files(stream).then(() => ({}))));
     routes.call('/v1/moves/ready', (body) => inTurn(parse(Reference, body).id, () => this.#arrival(parse(Reference, body).id).ready().then(() => ({}))));
     // not in turn: it lasts as long as the dump, and the delta comes meanwhile
-    routes.upload('/v1/moves/pages', (stream, query) => this.#arrival(idOf(query)).receivePages(stream).then((bytes) => ({ bytes })));
+    routes.upload('/v1/moves/images', (stream, query) => this.#arrival(idOf(query)).receiveImages(stream).then(() => ({})));
     routes.upload('/v1/moves/delta', (stream, query) => inTurn(idOf(query), () => this.#arrival(idOf(query)).delta(stream).then(() => ({}))));
-    routes.upload('/v1/moves/state', (stream, query) => inTurn(idOf(query), () => this.#land(idOf(query), stream)));
+    routes.call('/v1/moves/land', (body) => inTurn(parse(Landing, body).id, () => this.#land(parse(Landing, body))));
     routes.call('/v1/moves/outcome', (body, from) => inTurn(parse(Reference, body).id, () => this.#outcome(parse(Reference, body).id, from)));
     routes.call('/v1/moves/finish', (body) => inTurn(parse(Reference, body).id, () => this.#finish(parse(Reference, body).id)));
   }
@@ -100,13 +99,13 @@ export class Receiver {
     return {};
   }
 
-  async #land(id: string, stream: Readable): Promise<Arrived> {
+  async #land({ id, sent }: Landing): Promise<Arrived> {
     const arrival = this.#arrival(id);
     const entry = this.#entries.get(id);
     if (!entry || entry.state !== 'arriving') throw new CoatError('aborted', 'the migration was given up at the destination');
     let arrived;
     try {
-      arrived = await arrival.restore(stream);
+      arrived = await arrival.restore(sent);
       // the commit: from here on the container is this host's
       await arrival.timeline.step('commit', () => this.#remember({ ...entry, state: 'running' }));
     } catch (error) {
@@ -115,7 +114,7 @@ export class Receiver {
     }
     const released = await arrival.release();
     void this.#own({ ...entry, state: 'running' });
-    return { steps: arrival.timeline.steps, now: arrival.timeline.now(), released, memory: arrived.memory, state: arrived.state };
+    return { steps: arrival.timeline.steps, now: arrival.timeline.now(), released, ...arrived };
   }
 
   /** Makes the address this host's in the store; the redirect has it here already, so it may take its time. */

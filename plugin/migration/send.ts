@@ -153,7 +153,7 @@ export class Move {
    */
   async #handOver(departure: Departure, promise: () => Promise<Outcome>): Promise<Arrival | undefined> {
     try {
-      return await this.#timeline.step('hand over', () => departure.sendState<Arrival>());
+      return await this.#timeline.step('hand over', () => departure.land<Arrival>());
     } catch (error) {
       for (let told = false; ; await sleep(ASK_EVERY_MS)) {
         const outcome = await promise().catch(() => undefined);

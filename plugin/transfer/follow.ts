@@ -1,47 +1,54 @@
-import { open, readdir, type FileHandle } from 'node:fs/promises';
+import { closeSync, openSync, readdirSync, readSync, writeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CoatError } from '../../driver/host/errors.ts';
-import type { Reader } from './files.ts';
+import type { Reader } from './reader.ts';
 
 /** How often a directory is looked at for more while nothing new comes, ms. */
 const LOOK_EVERY_MS = 2;
 /** Read, sent and written at once, bytes. */
 const CHUNK = 1 << 20;
 
-/** Memory pages as CRIU writes them: files that only ever grow at their end (criu/image-desc.c, CR_FD_PAGES). */
-export const isPages = (name: string): boolean => /^pages-\d+\.img$/.test(name);
+/** Size of every file, by name. */
+export type Sizes = Record<string, number>;
 
 /**
- * Sends the page files of a directory while CRIU is still writing them, so that the transfer ends just after the dump.
+ * Sends the files of a flat directory while CRIU is still writing them, so that the transfer ends just after the dump.
+ * CRIU writes each of its images from the beginning to the end; their sizes are compared before they are used.
  *
- * CRIU has a page server for this; it holds its last packet back for the 200 ms of TCP_CORK (tcp(7)), inside the
- * blackout, and every page takes two more copies. The files are in memory, so following them costs less.
+ * CRIU has a page server for the largest of them; it holds its last packet back for the 200 ms of TCP_CORK (tcp(7)),
+ * inside the blackout, and every page takes two more copies. The directory is in memory, which is also why it is read
+ * and written synchronously: a trip to a thread costs more than the copy.
  *
  * Frames: length of the name (1 byte, 0 ends the stream), the name, length of the data (4 bytes), the data.
  *
  * @param ended settles when no more will be written; what it rejects with ends the stream
+ * @param sizes filled with what was sent
  */
-export async function* follow(directory: string, ended: Promise<unknown>): AsyncGenerator<Buffer> {
+export async function* follow(directory: string, ended: Promise<unknown>, sizes: Sizes): AsyncGenerator<Buffer> {
   let writing = true;
   const over = ended.finally(() => (writing = false));
   over.catch(() => undefined);
-  const files = new Map<string, { handle: FileHandle; at: number }>();
+  const files = new Map<string, number>();
   try {
     for (;;) {
       // asked before the look, so that a last look follows the end
       const last = !writing;
       let fresh = false;
-      for (const name of (await readdir(directory)).filter(isPages)) {
-        const file = files.get(name) ?? { handle: await open(`${directory}/${name}`), at: 0 };
+      for (const name of readdirSync(directory)) {
+        const file = files.get(name) ?? openSync(`${directory}/${name}`, 'r');
         files.set(name, file);
+        sizes[name] ??= 0;
         for (;;) {
-          const buffer = Buffer.allocUnsafe(CHUNK);
-          const { bytesRead } = await file.handle.read(buffer, 0, CHUNK, file.at);
-          if (bytesRead === 0) break;
-          file.at += bytesRead;
+          const head = header(name);
+          const buffer = Buffer.allocUnsafe(head.length + 4 + CHUNK);
+          const length = readSync(file, buffer, head.length + 4, CHUNK, sizes[name]);
+          if (length === 0) break;
+          head.copy(buffer);
+          buffer.writeUInt32BE(length, head.length);
+          sizes[name] += length;
           fresh = true;
-          yield frame(name, bytesRead);
-          yield buffer.subarray(0, bytesRead);
+          yield buffer.subarray(0, head.length + 4 + length);
+          if (length < CHUNK) break;
         }
       }
       if (last) break;
@@ -50,38 +57,43 @@ export async function* follow(directory: string, ended: Promise<unknown>): Async
     await over;
     yield Buffer.from([0]);
   } finally {
-    await Promise.all([...files.values()].map(({ handle }) => handle.close()));
+    for (const file of files.values()) closeSync(file);
   }
 }
 
-/** The other end of {@link follow}. @returns the size of each file. @throws CoatError `cut-short`, `bad-transfer` */
-export async function receiveFollowed(directory: string, reader: Reader): Promise<Map<string, number>> {
-  const files = new Map<string, { handle: FileHandle; size: number }>();
+/** The other end of {@link follow}. @throws CoatError `cut-short`, `bad-transfer` */
+export async function receiveFollowed(directory: string, reader: Reader): Promise<Sizes> {
+  const files = new Map<string, number>();
+  const sizes: Sizes = {};
   try {
     for (;;) {
       const length = (await reader.exactly(1))[0]!;
-      if (length === 0) return new Map([...files].map(([name, { size }]) => [name, size]));
+      if (length === 0) return sizes;
       const name = (await reader.exactly(length)).toString();
-      if (!isPages(name)) throw new CoatError('bad-transfer', `a file named ${name} was sent as memory pages`);
-      const file = files.get(name) ?? { handle: await open(`${directory}/${name}`, 'w'), size: 0 };
+      if (name.includes('/') || name === '..' || name === '.') throw new CoatError('bad-transfer', `a file named ${name} was sent, which no CRIU image is called`);
+      const file = files.get(name) ?? openSync(`${directory}/${name}`, 'w', 0o600);
       files.set(name, file);
       for (let missing = (await reader.exactly(4)).readUInt32BE(); missing > 0; ) {
         const part = await reader.some(missing);
         if (part.length === 0) throw new CoatError('cut-short', 'the connection ended in the middle of a transfer');
-        await file.handle.write(part);
-        file.size += part.length;
+        for (let written = 0; written < part.length; ) written += writeSync(file, part, written);
+        sizes[name] = (sizes[name] ?? 0) + part.length;
         missing -= part.length;
       }
     }
   } finally {
-    await Promise.all([...files.values()].map(({ handle }) => handle.close()));
+    for (const file of files.values()) closeSync(file);
   }
 }
 
-function frame(name: string, size: number): Buffer {
-  const head = Buffer.alloc(1 + name.length + 4);
-  head.writeUInt8(name.length, 0);
-  head.write(name, 1, 'latin1');
-  head.writeUInt32BE(size, 1 + name.length);
-  return head;
+/** Whether everything that was sent has come. Empty files are not sent. @returns a sentence about what is missing */
+export function missing(sent: Sizes, received: Sizes): string | undefined {
+  const name = Object.keys(sent).find((file) => (sent[file] ?? 0) !== (received[file] ?? 0));
+  return name === undefined ? undefined : `${name} has ${received[name] ?? 0} bytes of ${sent[name]}`;
+}
+
+export const isPages = (name: string): boolean => /^pages-\d+\.img$/.test(name);
+
+function header(name: string): Buffer {
+  return Buffer.concat([Buffer.from([Buffer.byteLength(name)]), Buffer.from(name)]);
 }
