@@ -4,7 +4,8 @@ import { join } from 'node:path';
 /** What a file looked like: any change of its content or metadata changes its ctime (inode(7)). */
 interface Look {
   ctimeNs: bigint;
-  inode: bigint;
+  /** Inode number and time of birth: a number is given again at once (statx(2)). */
+  identity: string;
   size: bigint;
   kind: 'file' | 'directory' | 'whiteout' | 'socket';
 }
@@ -25,7 +26,7 @@ export async function scan(root: string): Promise<Scan> {
       if (!stats) continue;
       // overlayfs marks a deleted file with a character device 0:0 (kernel Documentation/filesystems/overlayfs.rst)
       const kind = stats.isDirectory() ? 'directory' : stats.isCharacterDevice() && stats.rdev === 0n ? 'whiteout' : stats.isSocket() ? 'socket' : 'file';
-      found.set(path, { ctimeNs: stats.ctimeNs, inode: stats.ino, size: stats.size, kind });
+      found.set(path, { ctimeNs: stats.ctimeNs, identity: `${stats.ino} ${stats.birthtimeNs}`, size: stats.size, kind });
       if (kind === 'directory') await walk(path);
     }
   };
@@ -42,8 +43,9 @@ export interface Delta {
 }
 
 /**
- * What changed between two scans of a container's writable layer. A directory whose inode changed was removed
- * and made anew, so it is removed first: what the image has below it must not shine through again.
+ * What changed between two scans of a container's writable layer. A directory that is another one now was removed and
+ * made anew, so it is removed first: what the image has below it must not shine through again. A file needs none of that:
+ * tar replaces it.
  */
 export function difference(before: Scan, after: Scan): Delta {
   const remove: string[] = [];
@@ -51,11 +53,11 @@ export function difference(before: Scan, after: Scan): Delta {
   for (const path of before.keys()) if (!after.has(path)) remove.push(path);
   for (const [path, now] of after) {
     const was = before.get(path);
-    if (was && was.ctimeNs === now.ctimeNs && was.inode === now.inode && was.size === now.size) continue;
+    if (was && was.ctimeNs === now.ctimeNs && was.identity === now.identity && was.size === now.size) continue;
     if (now.kind === 'whiteout') {
       if (was?.kind !== 'whiteout') remove.push(path);
     } else if (now.kind !== 'socket') {
-      if (was ? was.inode !== now.inode || was.kind !== now.kind : now.kind === 'directory') remove.push(path);
+      if (was ? was.kind !== now.kind || (was.identity !== now.identity && now.kind === 'directory') : now.kind === 'directory') remove.push(path);
       copy.push(path);
     }
   }

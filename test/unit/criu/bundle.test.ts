@@ -1,0 +1,37 @@
+import { expect, test } from 'vitest';
+import { arrivalBundle, type OciConfig } from '../../../plugin/criu/bundle.ts';
+import { lastErrors } from '../../../plugin/criu/log.ts';
+
+const door = { path: '/door', directory: '/run/coat/restore/abc' };
+const config = (hooks?: OciConfig['hooks']): OciConfig => ({
+  ociVersion: '1.2.0',
+  ...(hooks ? { hooks } : {}),
+  linux: { namespaces: [{ type: 'mount' }, { type: 'network' }, { type: 'pid' }], seccomp: { defaultAction: 'x' } },
+});
+
+test('the network namespace gets its path and the door its hook; nothing else changes', () => {
+  const { config: changed, setKey } = arrivalBundle(config(), '/run/coat/netns/abc', door);
+  expect(setKey).toBeUndefined();
+  expect(changed.linux.namespaces).toEqual([{ type: 'mount' }, { type: 'network', path: '/run/coat/netns/abc' }, { type: 'pid' }]);
+  expect(changed.hooks?.createRuntime).toEqual([{ path: '/door', args: ['coat-runc', 'coat-hook', '/run/coat/restore/abc'] }]);
+  expect(changed.linux['seccomp']).toEqual({ defaultAction: 'x' });
+});
+
+test("Docker's own hook is taken out and returned, others stay", () => {
+  const own = { path: '/proc/1/exe', args: ['libnetwork-setkey', '-exec-root=/run/docker', 'a', 'b'] };
+  const other = { path: '/usr/bin/nvidia-container-runtime-hook', args: ['nvidia', 'prestart'] };
+  const { config: changed, setKey } = arrivalBundle(config({ prestart: [own, other], poststop: [other] }), '/n', door);
+  expect(setKey).toEqual(own);
+  expect(changed.hooks?.prestart).toEqual([other]);
+  expect(changed.hooks?.['poststop']).toEqual([other]);
+});
+
+test('the errors of a CRIU log on one line', () => {
+  const log = [
+    '(00.003756) Error (criu/util.c:1534): rlimit: too low',
+    '(00.004000) Warn  (criu/x.c:1): never mind',
+    '(00.011004)     42: Error (criu/sk-inet.c:185): inet: In-flight connection (l) for 1d25e',
+  ].join('\n');
+  expect(lastErrors(log)).toBe('criu/util.c:1534: rlimit: too low; criu/sk-inet.c:185: inet: In-flight connection (l) for 1d25e');
+  expect(lastErrors('all good')).toBe('');
+});

@@ -1,0 +1,57 @@
+import { mkdtemp, mkdir, rm, symlink, writeFile, chmod } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { run } from '../../../driver/host/run.ts';
+import { difference, scan } from '../../../plugin/transfer/scan.ts';
+
+let root: string;
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), 'coat-scan-'));
+  await mkdir(join(root, 'etc/deep'), { recursive: true });
+  await writeFile(join(root, 'etc/a'), 'a');
+  await writeFile(join(root, 'etc/deep/b'), 'b');
+});
+afterEach(() => rm(root, { recursive: true }));
+
+test('nothing changed, nothing to do', async () => {
+  expect(difference(await scan(root), await scan(root))).toEqual({ remove: [], copy: [] });
+});
+
+test('new, changed and touched files are copied, gone ones removed once with all below them', async () => {
+  const before = await scan(root);
+  await writeFile(join(root, 'new'), 'n');
+  await writeFile(join(root, 'etc/a'), 'b');
+  await rm(join(root, 'etc/deep'), { recursive: true });
+  const { remove, copy } = difference(before, await scan(root));
+  expect(remove).toEqual(['etc/deep']);
+  expect(copy.sort()).toEqual(['etc', 'etc/a', 'new']);
+});
+
+test('a change of the mode alone is a change', async () => {
+  const before = await scan(root);
+  await chmod(join(root, 'etc/a'), 0o600);
+  expect(difference(before, await scan(root)).copy).toEqual(['etc/a']);
+});
+
+test('a directory made anew, or become a file, is removed first; a file is replaced', async () => {
+  const before = await scan(root);
+  await rm(join(root, 'etc/a'));
+  await symlink('deep', join(root, 'etc/a'));
+  await rm(join(root, 'etc/deep'), { recursive: true });
+  // the same inode number more often than not
+  await mkdir(join(root, 'etc/deep'));
+  await writeFile(join(root, 'etc/deep/b'), 'b');
+  const { remove, copy } = difference(before, await scan(root));
+  expect(remove).toEqual(['etc/deep']);
+  expect(copy).toEqual(expect.arrayContaining(['etc/a', 'etc/deep', 'etc/deep/b']));
+  expect(copy.indexOf('etc/deep')).toBeLessThan(copy.indexOf('etc/deep/b'));
+});
+
+test('a whiteout is a removal and is not copied', async () => {
+  const before = await scan(root);
+  await run(['mknod', join(root, 'etc/gone'), 'c', '0', '0']);
+  const { remove, copy } = difference(before, await scan(root));
+  expect(remove).toEqual(['etc/gone']);
+  expect(copy).not.toContain('etc/gone');
+});

@@ -1,0 +1,51 @@
+import { lstat, mkdtemp, mkdir, readFile, readlink, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { run } from '../../../driver/host/run.ts';
+import { removeBelow } from '../../../plugin/transfer/remove.ts';
+import { pack, unpack } from '../../../plugin/transfer/tar.ts';
+
+let root: string;
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), 'coat-tar-'));
+  await mkdir(join(root, 'from/dir'), { recursive: true });
+  await mkdir(join(root, 'to'));
+});
+afterEach(() => rm(root, { recursive: true }));
+
+test('a layer arrives with whiteouts, owners, modes, times and links', async () => {
+  const from = join(root, 'from');
+  await writeFile(join(from, 'dir/file'), 'content');
+  await run(['chown', '1234:4321', join(from, 'dir/file')]);
+  await run(['chmod', '4755', join(from, 'dir/file')]);
+  await symlink('/nowhere', join(from, 'link'));
+  await run(['ln', join(from, 'dir/file'), join(from, 'hard')]);
+  await run(['mknod', join(from, 'gone'), 'c', '0', '0']);
+  const packing = pack(from);
+  await unpack(join(root, 'to'), packing.stream, 'upper');
+  await packing.done;
+  const [was, is] = await Promise.all(['from', 'to'].map((side) => lstat(join(root, side, 'dir/file'), { bigint: true })));
+  expect([is!.uid, is!.gid, is!.mode, is!.mtimeNs, is!.nlink]).toEqual([was!.uid, was!.gid, was!.mode, was!.mtimeNs, 2n]);
+  expect(await readlink(join(root, 'to/link'))).toBe('/nowhere');
+  expect((await lstat(join(root, 'to/gone'))).isCharacterDevice()).toBe(true);
+});
+
+test('only the named paths are packed, and replace what is there', async () => {
+  await writeFile(join(root, 'from/dir/a'), 'new');
+  await writeFile(join(root, 'from/dir/b'), 'not sent');
+  await mkdir(join(root, 'to/dir'));
+  await writeFile(join(root, 'to/dir/a'), 'old');
+  const packing = pack(join(root, 'from'), ['dir', 'dir/a']);
+  await unpack(join(root, 'to'), packing.stream, 'merged');
+  await packing.done;
+  expect(await readFile(join(root, 'to/dir/a'), 'utf8')).toBe('new');
+  await expect(lstat(join(root, 'to/dir/b'))).rejects.toThrow('ENOENT');
+});
+
+test('a removal stays inside', async () => {
+  await expect(removeBelow(join(root, 'to'), ['../from'])).rejects.toThrow('leads out of the container');
+  await expect(removeBelow(join(root, 'to'), ['/etc'])).rejects.toThrow('leads out of the container');
+  await removeBelow(join(root, 'from'), ['dir', 'was-never-there']);
+  await expect(lstat(join(root, 'from/dir'))).rejects.toThrow('ENOENT');
+});
