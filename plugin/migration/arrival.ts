@@ -9,12 +9,11 @@ import { mountMemory, unmountMemory } from '../criu/memory.ts';
 import { runSetKey } from '../criu/setkey.ts';
 import { isPages, missing, receiveFollowed, type Sizes } from '../transfer/follow.ts';
 import { Reader, readHead } from '../transfer/reader.ts';
-import { removeBelow } from '../transfer/remove.ts';
 import { unpack } from '../transfer/tar.ts';
 import { Readable as Stream } from 'node:stream';
 import type { MoverDependencies } from './ports.ts';
 import type { Preparation } from './protocol.ts';
-import type { Delta } from '../transfer/scan.ts';
+import { applyRemovals, type Delta } from '../transfer/delta.ts';
 import { Timeline } from './timeline.ts';
 
 /** How long the engine may take from `docker start` to calling the runtime, in ms. */
@@ -89,10 +88,10 @@ export class Arrival {
   /** What changed of the writable layer since the first pass, through the mounted layer. */
   async delta(stream: Readable): Promise<void> {
     const reader = new Reader(stream);
-    const { remove } = (await readHead(reader)) as Delta;
+    const delta = (await readHead(reader)) as Delta;
     const merged = await this.#layer('MergedDir');
     await this.timeline.step('apply changed files', async () => {
-      await removeBelow(merged, remove);
+      await applyRemovals(merged, delta);
       await unpack(merged, Stream.from(reader.remaining(), { objectMode: false }), 'merged');
     });
   }

@@ -5,7 +5,8 @@ import { mountMemory, unmountMemory } from '../criu/memory.ts';
 import type { Peer } from '../agent/peer.ts';
 import { follow, isPages, type Sizes } from '../transfer/follow.ts';
 import { headed } from '../transfer/reader.ts';
-import { type Delta, difference, type Scan, scan } from '../transfer/scan.ts';
+import { type Delta, deltaOf } from '../transfer/delta.ts';
+import { difference, type Scan, scan } from '../transfer/scan.ts';
 import { pack } from '../transfer/tar.ts';
 import type { Plan } from './plan.ts';
 import type { MoverDependencies } from './ports.ts';
@@ -47,7 +48,7 @@ export class Departure {
 
   /** The writable layer while the container still writes; what changes meanwhile is the delta's. */
   async sendFiles(signal: AbortSignal, progress: (bytes: number) => void): Promise<void> {
-    const upper = this.#upper();
+    const upper = this.#layer('UpperDir');
     this.#firstScan = await scan(upper);
     if (this.#firstScan.size === 0) return;
     const packing = pack(upper);
@@ -93,10 +94,11 @@ export class Departure {
   }
 
   async sendDelta(): Promise<void> {
-    const upper = this.#upper();
-    const delta = difference(this.#firstScan, await scan(upper));
-    if (delta.copy.length === 0 && delta.remove.length === 0) return;
-    const packing = pack(upper, delta.copy);
+    const upper = this.#layer('UpperDir');
+    const changed = difference(this.#firstScan, await scan(upper));
+    if (changed.copy.length === 0 && changed.remove.length === 0) return;
+    const delta = await deltaOf(changed, this.#layer('MergedDir'));
+    const packing = pack(upper, changed.copy);
     packing.stream.on('data', (chunk: Buffer) => (this.bytes.files += chunk.length));
     await this.#peer.upload(`/v1/moves/delta?id=${this.#id}`, Readable.from(withHead(delta, packing.stream), { objectMode: false }));
     await packing.done;
@@ -112,8 +114,8 @@ export class Departure {
     await unmountMemory(this.#deps.host, this.#directory);
   }
 
-  #upper(): string {
-    return this.#deps.host.path(this.#plan.inspect.GraphDriver.Data!['UpperDir']!);
+  #layer(which: 'UpperDir' | 'MergedDir'): string {
+    return this.#deps.host.path(this.#plan.inspect.GraphDriver.Data![which]!);
   }
 }
 

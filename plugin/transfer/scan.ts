@@ -35,19 +35,17 @@ export async function scan(root: string): Promise<Scan> {
 }
 
 /** How to make a tree that was copied at `before` look like `after`. */
-export interface Delta {
+export interface Difference {
   /** Paths to remove first, with all that is below them. */
   remove: string[];
   /** Paths to copy over, parents before children. */
   copy: string[];
+  /** Those of them that are directories. */
+  directories: string[];
 }
 
-/**
- * What changed between two scans of a container's writable layer. A directory that is another one now was removed and
- * made anew, so it is removed first: what the image has below it must not shine through again. A file needs none of that:
- * tar replaces it.
- */
-export function difference(before: Scan, after: Scan): Delta {
+/** What changed between two scans of a container's writable layer. */
+export function difference(before: Scan, after: Scan): Difference {
   const remove: string[] = [];
   const copy: string[] = [];
   for (const path of before.keys()) if (!after.has(path)) remove.push(path);
@@ -57,11 +55,11 @@ export function difference(before: Scan, after: Scan): Delta {
     if (now.kind === 'whiteout') {
       if (was?.kind !== 'whiteout') remove.push(path);
     } else if (now.kind !== 'socket') {
-      if (was ? was.kind !== now.kind || (was.identity !== now.identity && now.kind === 'directory') : now.kind === 'directory') remove.push(path);
+      if (was && was.kind !== now.kind) remove.push(path);
       copy.push(path);
     }
   }
-  return { remove: outermost(remove), copy };
+  return { remove: outermost(remove), copy, directories: copy.filter((path) => after.get(path)?.kind === 'directory') };
 }
 
 /** Drops every path that lies below another of the list. */

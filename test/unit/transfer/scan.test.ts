@@ -15,7 +15,7 @@ beforeEach(async () => {
 afterEach(() => rm(root, { recursive: true }));
 
 test('nothing changed, nothing to do', async () => {
-  expect(difference(await scan(root), await scan(root))).toEqual({ remove: [], copy: [] });
+  expect(difference(await scan(root), await scan(root))).toEqual({ remove: [], copy: [], directories: [] });
 });
 
 test('new, changed and touched files are copied, gone ones removed once with all below them', async () => {
@@ -34,7 +34,7 @@ test('a change of the mode alone is a change', async () => {
   expect(difference(before, await scan(root)).copy).toEqual(['etc/a']);
 });
 
-test('a directory made anew, or become a file, is removed first; a file is replaced', async () => {
+test('a directory made anew is copied again with what is in it; a file that became a link is replaced', async () => {
   const before = await scan(root);
   await rm(join(root, 'etc/a'));
   await symlink('deep', join(root, 'etc/a'));
@@ -42,10 +42,18 @@ test('a directory made anew, or become a file, is removed first; a file is repla
   // the same inode number more often than not
   await mkdir(join(root, 'etc/deep'));
   await writeFile(join(root, 'etc/deep/b'), 'b');
-  const { remove, copy } = difference(before, await scan(root));
-  expect(remove).toEqual(['etc/deep']);
+  const { remove, copy, directories } = difference(before, await scan(root));
+  expect(remove).toEqual([]);
   expect(copy).toEqual(expect.arrayContaining(['etc/a', 'etc/deep', 'etc/deep/b']));
   expect(copy.indexOf('etc/deep')).toBeLessThan(copy.indexOf('etc/deep/b'));
+  expect(directories.sort()).toEqual(['etc', 'etc/deep']);
+});
+
+test('what changed its kind is removed first', async () => {
+  const before = await scan(root);
+  await rm(join(root, 'etc/deep'), { recursive: true });
+  await writeFile(join(root, 'etc/deep'), 'now a file');
+  expect(difference(before, await scan(root)).remove).toEqual(['etc/deep']);
 });
 
 test('a whiteout is a removal and is not copied', async () => {

@@ -1,9 +1,9 @@
-import { lstat, mkdtemp, mkdir, readFile, readlink, rm, symlink, writeFile } from 'node:fs/promises';
+import { lstat, mkdtemp, mkdir, readdir, readFile, readlink, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { run } from '../../../driver/host/run.ts';
-import { removeBelow } from '../../../plugin/transfer/remove.ts';
+import { applyRemovals, deltaOf } from '../../../plugin/transfer/delta.ts';
 import { pack, unpack } from '../../../plugin/transfer/tar.ts';
 
 let root: string;
@@ -43,9 +43,19 @@ test('only the named paths are packed, and replace what is there', async () => {
   await expect(lstat(join(root, 'to/dir/b'))).rejects.toThrow('ENOENT');
 });
 
-test('a removal stays inside', async () => {
-  await expect(removeBelow(join(root, 'to'), ['../from'])).rejects.toThrow('leads out of the container');
-  await expect(removeBelow(join(root, 'to'), ['/etc'])).rejects.toThrow('leads out of the container');
-  await removeBelow(join(root, 'from'), ['dir', 'was-never-there']);
-  await expect(lstat(join(root, 'from/dir'))).rejects.toThrow('ENOENT');
+test('removals stay inside', async () => {
+  for (const path of ['../from', '/etc', 'a/../../from']) {
+    await expect(applyRemovals(join(root, 'to'), { remove: [path], entries: {} })).rejects.toThrow('leads out of the container');
+    await expect(applyRemovals(join(root, 'to'), { remove: [], entries: { [path]: [] } })).rejects.toThrow('leads out of the container');
+  }
+});
+
+test('a changed directory loses what it does not have at the source, and only that', async () => {
+  await writeFile(join(root, 'from/dir/kept'), '');
+  await mkdir(join(root, 'to/dir/of-the-image'), { recursive: true });
+  await writeFile(join(root, 'to/dir/kept'), '');
+  await writeFile(join(root, 'to/elsewhere'), '');
+  await applyRemovals(join(root, 'to'), await deltaOf({ remove: ['was-never-there'], copy: [], directories: ['dir'] }, join(root, 'from')));
+  expect(await readdir(join(root, 'to/dir'))).toEqual(['kept']);
+  expect(await readdir(join(root, 'to'))).toEqual(['dir', 'elsewhere']);
 });
