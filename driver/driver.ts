@@ -11,6 +11,7 @@ import { createKernel, type Kernel } from './kernel/kernel.ts';
 import { routeMtus } from './kernel/route.ts';
 import * as arrivals from './network/arrivals.ts';
 import type { ArrivalRequest } from './network/arrivals.ts';
+import { deleteEndpoint } from './network/endpoints.ts';
 import { LocalState, type Endpoint, type LocalNetwork } from './network/local.ts';
 import type { Room } from './network/room.ts';
 import { overlayMtu } from './overlay/mtu.ts';
@@ -63,6 +64,11 @@ export interface Driver {
   networksOnEngine(): LocalNetwork[];
   /** The endpoints of this host's engine, with Docker's ids for them. */
   endpointsOnEngine(): Endpoint[];
+  /**
+   * Takes away an endpoint that Docker lost without saying so, and gives its address back. Docker's
+   * engine may do that when it dies; only who can ask it knows. Unknown ids are fine.
+   */
+  discard(endpointId: string): Promise<void>;
   /** How many things audits found changed by somebody else, and put right. */
   readonly repaired: number;
 }
@@ -103,6 +109,7 @@ export async function createDriver(options: DriverOptions): Promise<Driver> {
     await Promise.all([replica.load(), local.load(log), pending.load(log)]);
     await arrivals.resume(room).catch((error: unknown) => log.error({ reason: explain(error) }, 'what was left half done stays so'));
     quietly(reconciler.now(true));
+    await kernel.netlink?.open().catch((error: unknown) => log.warn({ reason: explain(error) }, 'netlink does not work here: ip(8), bridge(8) and tc(8) do everything, more slowly'));
     let wasConnected = false;
     unsubscribe = replica.onChange(() => {
       quietly(reconciler.now(false));
@@ -134,6 +141,12 @@ export async function createDriver(options: DriverOptions): Promise<Driver> {
     uncut: (network, ip) => at(network, ip, () => arrivals.setCut(room, network, ip, false)),
     networksOnEngine: () => local.networks.values(),
     endpointsOnEngine: () => local.endpoints.values(),
+    discard: async (id) => {
+      const endpoint = local.endpoints.get(id);
+      if (!endpoint) return;
+      await deleteEndpoint(room, id);
+      await releases.release(endpoint.key, endpoint.ip);
+    },
     get repaired() {
       return reconciler.repaired;
     },

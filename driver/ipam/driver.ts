@@ -66,7 +66,7 @@ export class Ipam {
     const subnet = formatSubnet(pool.subnet);
     const key = networkKey(subnet);
     const known = replica.networks.get(key);
-    if (known && !create) return known;
+    if (known && (!create || !replica.connected)) return known;
     const mtu = create && !known ? await this.#room.mtu() : 0;
     const others = create && !known ? (await store.list('networks/')).entries.map(({ value }) => Network.parse(value)) : [];
     const found = await changeRecord(this.#room, networkPath(key), (value) => Network.parse(value), (network) => {

@@ -67,9 +67,9 @@ export async function removeHold(kernel: Kernel, port: string): Promise<void> {
   if (empty.queue) await kernel.run(['tc', 'qdisc', 'del', 'dev', port, 'root'], { okCodes: [0, 1, 2] });
 }
 
-/** The hold on a port, or undefined. */
+/** The hold on a port, or undefined, also where there is no such port any more. */
 export async function queueOf(kernel: Kernel, port: string): Promise<Qdisc | undefined> {
-  const queues = await list<Qdisc>(kernel, ['tc', '-s', '-j', 'qdisc', 'show', 'dev', port]);
+  const queues = await list<Qdisc>(kernel, ['tc', '-s', '-j', 'qdisc', 'show', 'dev', port], [0, 1]);
   return queues.find(({ kind, root }) => kind === 'tbf' && root === true);
 }
 

@@ -25,8 +25,8 @@ export function createKernel(netns?: string): Kernel {
 }
 
 /** Reads what a program of iproute2 lists with `-j`. It prints nothing at all for an empty list. */
-export async function list<T>(kernel: Kernel, argv: readonly [string, ...string[]]): Promise<T[]> {
-  const { stdout } = await kernel.run(argv);
+export async function list<T>(kernel: Kernel, argv: readonly [string, ...string[]], okCodes = [0]): Promise<T[]> {
+  const { stdout } = await kernel.run(argv, { okCodes });
   return stdout.trim() === '' ? [] : (JSON.parse(stdout) as T[]);
 }
 

@@ -21,5 +21,8 @@ export const listLinks = (kernel: Kernel): Promise<Link[]> => list<Link>(kernel,
 
 export const isUp = (link: Link): boolean => link.flags.includes('UP');
 
+/** Whether the other end is up as well. */
+export const hasCarrier = (link: Link): boolean => link.flags.includes('LOWER_UP');
+
 /** `ip` commands that remove an interface. Its entries, addresses and queues go with it. */
 export const removeLink = (name: string): string[] => [`link del dev ${name}`];

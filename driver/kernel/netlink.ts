@@ -1,5 +1,5 @@
-import type * as Package from 'netlink';
-import type { RtNetlinkSocket } from 'netlink';
+import type * as Everything from 'netlink';
+import type { AttrStream as Attributes, RtNetlinkSocket } from 'netlink';
 import { CoatError } from '../host/errors.ts';
 import { Queue } from '../host/queue.ts';
 import type { Operation } from '../overlay/diff.ts';
@@ -19,6 +19,11 @@ type Swift = Extract<Operation, { do: 'tunnel' | 'untunnel' | 'forward' | 'unfor
 export class Netlink {
   readonly #queue = new Queue();
   #loading: Promise<Loaded> | undefined;
+
+  /** Makes it ready, so that the first use is as quick as the others. @throws Error when the package does not work here */
+  async open(): Promise<void> {
+    await this.#load();
+  }
 
   /** @throws Error when the package does not work here, or the kernel refuses */
   apply(operations: readonly Swift[]): Promise<void> {
@@ -61,9 +66,11 @@ export function areSwift(operations: readonly Operation[]): operations is Swift[
   });
 }
 
+type Package = Pick<typeof Everything, 'createRtNetlink' | 'AttrStream'>;
+
 interface Loaded {
   socket: RtNetlinkSocket;
-  package: typeof Package;
+  AttrStream: new () => Attributes;
 }
 
 /** linux/netlink.h, linux/if_addr.h, linux/rtnetlink.h, linux/pkt_sched.h */
@@ -82,12 +89,14 @@ const ANSWER = { timeout: 1_000 };
 const BUFFER = 4 << 20;
 
 async function load(): Promise<Loaded> {
-  const module: typeof Package & { default?: typeof Package } = await import('netlink');
-  const api = module.default ?? module;
-  const socket = api.createRtNetlink({ recvBufferSize: BUFFER, sendBufferSize: 1 << 20 });
+  // not at the start of the process: where the package's binary does not load, programs do its work
+  const imported = (await import('netlink')) as Partial<Package> & { default?: Package };
+  // a CommonJS package: loaders differ in whether its exports are the module's, or its default export
+  const { createRtNetlink, AttrStream } = imported.default ?? (imported as Package);
+  const socket = createRtNetlink({ recvBufferSize: BUFFER, sendBufferSize: 1 << 20 });
   // an error event without a listener would end the process
   socket.socket.on('error', () => undefined);
-  return { socket, package: api };
+  return { socket, AttrStream };
 }
 
 async function one(loaded: Loaded, operation: Swift): Promise<void> {
@@ -148,7 +157,7 @@ async function indexOf(socket: RtNetlinkSocket, ifname: string): Promise<number>
 }
 
 /** struct tc_tbf_qopt for 10 Gbit/s, a burst of 1 MB and 4 MB of room, linux/pkt_sched.h. */
-function wideOpen(loaded: Loaded): Buffer {
+function wideOpen({ AttrStream }: Loaded): Buffer {
   const parameters = Buffer.alloc(36);
   parameters.writeUInt8(1, 1); // TC_LINKLAYER_ETHERNET: no rate table to be sent along
   parameters.writeUInt32LE(1_250_000_000, 8); // bytes per second
@@ -156,7 +165,7 @@ function wideOpen(loaded: Loaded): Buffer {
   const burst = Buffer.alloc(4);
   burst.writeUInt32LE(1_000_000);
   const attribute = (type: number, data: Buffer): Buffer => {
-    const stream = new loaded.package.AttrStream();
+    const stream = new AttrStream();
     stream.push(type, data);
     return Buffer.concat(stream.bufs);
   };

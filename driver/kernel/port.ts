@@ -1,6 +1,6 @@
 import type { Port } from '../overlay/state.ts';
 import { isPort } from '../overlay/names.ts';
-import { isUp, type Link } from './links.ts';
+import { hasCarrier, isUp, type Link } from './links.ts';
 
 /** Our ends of containers' veths among the interfaces. */
 export function listPorts(links: readonly Link[]): Port[] {
@@ -12,7 +12,8 @@ export function listPorts(links: readonly Link[]): Port[] {
       mtu: link.mtu,
       up: isUp(link),
       learning: slave.learning === true,
-      state: slave.state === 'disabled' ? 'disabled' : 'forwarding',
+      // a bridge disables a port whose other end is down, and refuses to be told otherwise
+      state: slave.state === 'disabled' && hasCarrier(link) ? 'disabled' : 'forwarding',
     };
   });
 }

@@ -264,6 +264,14 @@ describe('endpoints', () => {
     expect(readdirSync(join(a.stateDir, 'endpoints'))).toEqual([]);
   });
 
+  it('can be discarded when Docker lost them', async () => {
+    await a.call('NetworkDriver.CreateEndpoint', createEndpoint(await lease(a)));
+    await a.driver.discard(EndpointID);
+    await a.driver.discard(EndpointID);
+    expect(a.driver.endpointsOnEngine()).toEqual([]);
+    expect(await claim('10.42.0.2')).toBeUndefined();
+  });
+
   it('are refused where nothing is known of them', async () => {
     await expect(a.call('NetworkDriver.Join', place)).rejects.toThrow(/no endpoint/);
     await expect(a.call('NetworkDriver.CreateEndpoint', { ...createEndpoint('10.42.0.2/24'), NetworkID: 'ffff' })).rejects.toThrow(/remove the network and create it again/);

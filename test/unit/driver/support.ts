@@ -1,6 +1,7 @@
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { afterAll } from 'vitest';
 import { createDriver, type Driver } from '../../../driver/driver.ts';
 import { silent } from '../../../driver/host/log.ts';
 import type { Kernel } from '../../../driver/kernel/kernel.ts';
@@ -28,7 +29,15 @@ export function fakeKernel(): Kernel & { told: string[]; links: Set<string> } {
   };
 }
 
-export const tempDir = (): string => mkdtempSync(join(tmpdir(), 'coat-t-unit-'));
+const directories: string[] = [];
+afterAll(() => directories.forEach((directory) => rmSync(directory, { recursive: true, force: true })));
+
+/** A directory that is gone when the tests of a file are over. */
+export function tempDir(): string {
+  const directory = mkdtempSync(join(tmpdir(), 'coat-t-unit-'));
+  directories.push(directory);
+  return directory;
+}
 
 export interface UnitHost {
   driver: Driver;

@@ -1,0 +1,132 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { Agent } from 'node:http';
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { silent } from '../../driver/host/log.ts';
+import { until } from '../../driver/host/until.ts';
+import type { Change } from '../../driver/store/store.ts';
+import { EtcdChild } from '../../plugin/agent/etcd/child.ts';
+import { post } from '../../plugin/agent/etcd/gateway.ts';
+import { EtcdStore } from '../../plugin/agent/etcd/store.ts';
+import { baseRootfs } from '../../plugin/image/base.ts';
+import { storeContract } from './store.ts';
+
+const isThere = (): boolean => spawnSync('etcd', ['--version']).error === undefined;
+/** Where the machine has no etcd, that of the plugin's image is used, which only root can build. */
+const possible = isThere() || process.getuid?.() === 0;
+
+let base: string;
+let etcd: EtcdChild;
+
+describe.skipIf(!possible)('etcd', () => {
+  beforeAll(async () => {
+    if (!isThere()) process.env['PATH'] += `:${await baseRootfs(() => undefined)}/usr/bin`;
+    base = await mkdtemp(join(tmpdir(), 'coat-etcd-'));
+    etcd = new EtcdChild({ data: join(base, 'data'), sockets: join(base, 'sockets'), log: silent });
+    await etcd.start();
+  }, 600_000);
+  afterAll(async () => {
+    await etcd.stop();
+    await rm(base, { recursive: true, force: true });
+  });
+
+  const open = (): EtcdStore => new EtcdStore(() => connected(connect(etcd.socket)));
+
+  storeContract('in etcd', async () => {
+    const [store, other] = [open(), open()];
+    for (const { key } of (await store.list('')).entries) await store.delete(key, 'any');
+    return { store, other, dispose: async () => void (await Promise.all([store.close(), other.close()])) };
+  });
+
+  it('is watched through lost connections and through its own death, every change once', async () => {
+    const way = await relay(etcd.socket);
+    const store = new EtcdStore(way.connect);
+    const from = (await store.list('w/')).revision + 1;
+    const seen: Change[] = [];
+    const watch = store.watch('w/', from, { change: (changes) => seen.push(...changes), lost: () => expect.fail() });
+    await store.put('w/1', 1, 'any');
+    way.cut();
+    await until('a write after the cut', () => store.put('w/1', 2, 'any').catch(() => false));
+    await killChildren('etcd');
+    await until('a write after the restart', () => store.put('w/2', 3, 'any').catch(() => false), { timeout: 15_000 });
+    await store.delete('w/1', 'any');
+    await until('the deletion', () => seen.some(({ value }) => value === undefined));
+    watch.close();
+    expect(seen.map(({ key, value }) => [key, value])).toEqual([['w/1', 1], ['w/1', 2], ['w/2', 3], ['w/1', undefined]]);
+    await store.close();
+    way.close();
+  });
+
+  it('says that a watch is lost when the history it asks for is gone', async () => {
+    const store = open();
+    const first = await store.put('c/1', 1, 'any');
+    const last = await store.put('c/1', 2, 'any');
+    await post(new SocketAgent(), '/v3/kv/compaction', { revision: String(last), physical: true });
+    const lost = await new Promise<unknown>((resolve) => store.watch('c/', first, { change: () => resolve('a change'), lost: resolve }));
+    expect(lost).toMatchObject({ code: 'watch-lost' });
+    const future = await new Promise<unknown>((resolve) => store.watch('c/', last + 1_000, { change: () => resolve('a change'), lost: resolve }));
+    expect(future).toMatchObject({ code: 'watch-lost' });
+    await store.close();
+  });
+
+  it('is reported away within three seconds', async () => {
+    const mute = createServer(() => undefined);
+    await new Promise<void>((resolve) => mute.listen(join(base, 'mute'), resolve));
+    const away = new EtcdStore(() => connected(connect(join(base, 'mute'))));
+    const begin = Date.now();
+    await expect(away.get('x')).rejects.toMatchObject({ code: 'store-away' });
+    expect(Date.now() - begin).toBeLessThan(3_500);
+    await away.close();
+    mute.close();
+    const nobody = new EtcdStore(() => Promise.reject(new Error('no way')));
+    await expect(nobody.put('x', 1, 'any')).rejects.toMatchObject({ code: 'store-away' });
+  });
+
+  it('listens on no network', async () => {
+    const pids = await childrenNamed('etcd');
+    expect(pids).toHaveLength(1);
+    const { stdout } = spawnSync('ss', ['-Hlntp'], { encoding: 'utf8' });
+    expect(stdout).not.toContain(`pid=${pids[0]},`);
+  });
+});
+
+class SocketAgent extends Agent {
+  override createConnection(): Socket {
+    return connect(etcd.socket);
+  }
+}
+
+function connected(socket: Socket): Promise<Socket> {
+  return new Promise((resolve, reject) => socket.once('connect', () => resolve(socket)).once('error', reject));
+}
+
+/** Forwards to a unix socket, and cuts all connections when told to. */
+async function relay(to: string): Promise<{ connect: () => Promise<Socket>; cut(): void; close(): Server }> {
+  const socketPath = join(base, 'relay');
+  const pairs = new Set<Socket>();
+  const server = createServer((client) => {
+    const target = connect(to);
+    for (const socket of [client, target]) {
+      pairs.add(socket);
+      socket.on('error', () => undefined).on('close', () => pairs.delete(socket));
+    }
+    client.pipe(target).pipe(client);
+  });
+  await new Promise<void>((resolve) => server.listen(socketPath, resolve));
+  return { connect: () => connected(connect(socketPath)), cut: () => pairs.forEach((socket) => socket.destroy()), close: () => server.close() };
+}
+
+/** Of this process; vitest gives each file one of its own. */
+async function childrenNamed(name: string): Promise<number[]> {
+  const pids = (await readFile(`/proc/${process.pid}/task/${process.pid}/children`, 'utf8')).trim().split(' ').map(Number);
+  const named = await Promise.all(pids.map(async (pid) => ((await readFile(`/proc/${pid}/comm`, 'utf8')).trim() === name ? [pid] : [])));
+  return named.flat();
+}
+
+/** As in a power cut. */
+async function killChildren(name: string): Promise<void> {
+  for (const pid of await childrenNamed(name)) process.kill(pid, 'SIGKILL');
+}

@@ -1,0 +1,156 @@
+import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
+import { request, type IncomingMessage, type Server } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { CoatError } from '../../../driver/host/errors.ts';
+import { silent } from '../../../driver/host/log.ts';
+import type { MigrationEvent } from '../../../plugin/agent/api.ts';
+import { localApp, type LocalDoors } from '../../../plugin/agent/local/app.ts';
+import { listing } from '../../../plugin/agent/local/endpoints.ts';
+import { PendingHandler } from '../../../plugin/agent/pending.ts';
+import { refusing } from '../../../plugin/agent/refusal.ts';
+import { closeNow, groupId, serveUnix } from '../../../plugin/agent/sockets.ts';
+
+let directory: string;
+let server: Server | undefined;
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'coat-local-'));
+});
+afterEach(async () => {
+  if (server) await closeNow(server);
+  server = undefined;
+  await rm(directory, { recursive: true, force: true });
+});
+
+const socketPath = (): string => join(directory, 'agent.sock');
+
+function ask(method: string, path: string, body?: string, signal?: AbortSignal): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    const asked = request({ socketPath: socketPath(), method, path, ...(signal ? { signal } : {}) }, resolve);
+    asked.on('error', reject);
+    asked.end(body);
+  });
+}
+
+async function answer(method: string, path: string, body?: string): Promise<{ status: number | undefined; text: string }> {
+  const response = await ask(method, path, body);
+  let text = '';
+  for await (const chunk of response) text += String(chunk);
+  return { status: response.statusCode, text };
+}
+
+const started: MigrationEvent = { type: 'started', id: '1', container: 'c', from: 'h1', to: 'h2' };
+
+async function serve(doors: Partial<LocalDoors> = {}): Promise<void> {
+  const unused = (): never => {
+    throw new Error('not expected');
+  };
+  server = await serveUnix(socketPath(), localApp({ version: () => ({ version: '1', api: 1, host: 'h1' }), status: unused, endpoints: unused, migrate: unused, log: silent, ...doors }), { mode: 0o660 });
+}
+
+describe('the local API', () => {
+  it('answers, over a socket that only its group may use', async () => {
+    await serve();
+    expect(await answer('GET', '/v1/version')).toEqual({ status: 200, text: '{"version":"1","api":1,"host":"h1"}' });
+    expect((await stat(socketPath())).mode & 0o777).toBe(0o660);
+  });
+
+  it.each([
+    ['GET', '/v1/nothing', undefined, 'no-such-route', 400],
+    ['POST', '/v1/version', '{}', 'no-such-route', 400],
+    ['POST', '/v1/migrations', '{"container":', 'bad-request', 400],
+    ['POST', '/v1/migrations', '', 'bad-request', 400],
+    ['POST', '/v1/migrations', '{"container":"c"}', 'bad-request', 400],
+    ['POST', '/v1/migrations', '{"container":"c","to":"h2","keeep":true}', 'bad-request', 400],
+    ['GET', '/v1/status', undefined, 'internal', 500],
+  ])('%s %s %s is a problem: %s', async (method, path, body, code, status) => {
+    await serve();
+    const said = await answer(method, path, body);
+    expect(said.status).toBe(status);
+    expect(JSON.parse(said.text)).toMatchObject({ code, message: expect.any(String) as string });
+  });
+
+  it('streams a migration, one event a line', async () => {
+    await serve({
+      migrate: async (wanted, emit) => {
+        emit({ ...started, container: wanted.container });
+        emit({ type: 'phase', phase: 'planned' });
+      },
+    });
+    const { status, text } = await answer('POST', '/v1/migrations', '{"container":"web","to":"h2","keep":true}');
+    expect(status).toBe(200);
+    expect(text.trimEnd().split('\n').map((line) => JSON.parse(line) as MigrationEvent)).toEqual([{ ...started, container: 'web' }, { type: 'phase', phase: 'planned' }]);
+  });
+
+  it('answers with a problem when nothing was emitted yet', async () => {
+    await serve({ migrate: () => Promise.reject(new CoatError('name-taken', 'taken', { hint: 'rename' })) });
+    const { status, text } = await answer('POST', '/v1/migrations', '{"container":"web","to":"h2"}');
+    expect([status, JSON.parse(text)]).toEqual([400, { code: 'name-taken', message: 'taken', hint: 'rename' }]);
+  });
+
+  it('cancels a migration when the connection is closed', async () => {
+    let cancelled = false;
+    await serve({
+      migrate: (_wanted, emit, signal) =>
+        new Promise((resolve) => {
+          emit(started);
+          signal.addEventListener('abort', () => {
+            cancelled = true;
+            resolve();
+          });
+        }),
+    });
+    const stop = new AbortController();
+    const response = await ask('POST', '/v1/migrations', '{"container":"web","to":"h2"}', stop.signal);
+    response.on('error', () => undefined);
+    response.once('data', () => stop.abort());
+    await expect.poll(() => cancelled).toBe(true);
+  });
+});
+
+describe('sockets', () => {
+  it('make requests wait until there is somebody to answer', async () => {
+    const pending = new PendingHandler();
+    server = await serveUnix(socketPath(), pending.listener);
+    const asked = answer('POST', '/Plugin.Activate');
+    setTimeout(() => pending.give(refusing(new CoatError('not-configured', 'not yet', { hint: 'set it' }))), 50);
+    expect(JSON.parse((await asked).text)).toEqual({ Implements: ['NetworkDriver', 'IpamDriver'] });
+    expect(await answer('POST', '/IpamDriver.RequestPool', '{}')).toEqual({ status: 500, text: '{"Err":"not yet: set it"}' });
+  });
+
+  it('take the place of what a killed agent left, and leave nothing themselves', async () => {
+    await writeFile(socketPath(), '');
+    await serve();
+    await closeNow(server!);
+    server = undefined;
+    await expect(stat(socketPath())).rejects.toThrow('ENOENT');
+  });
+
+  it("find the host's group", async () => {
+    const groups = join(directory, 'group');
+    await writeFile(groups, 'root:x:0:\ndocker-users:x:7:\ndocker:x:997:me\n');
+    expect(await groupId(groups, 'docker')).toBe(997);
+    expect(await groupId(groups, 'nobody')).toBeUndefined();
+    expect(await groupId(join(directory, 'none'), 'docker')).toBeUndefined();
+  });
+});
+
+describe('the listing', () => {
+  it('is sorted as people count, and shows no address that is only lent', () => {
+    const claim = { network: 'k', host: 'h1', epoch: 1 };
+    const claims = [{ ...claim, ip: '10.0.0.10', mac: 'b' }, { ...claim, ip: '10.0.0.9', mac: 'a', container: 'web' }, { ...claim, ip: '10.0.0.11' }];
+    const network = { key: 'k', name: 'n1', subnet: '10.0.0.0/24', gateway: '10.0.0.1', vni: 5, mtu: 1450, options: {}, internal: false };
+    const shown = listing({
+      hosts: new Map([['h2', { name: 'h2', address: '10.1.0.2' }], ['h1', { name: 'h1', address: '10.1.0.1', version: '1' }]]),
+      networks: new Map([['k', network]]),
+      claims: new Map(claims.map((each) => [each.ip, each])),
+    });
+    expect(shown.hosts).toEqual([{ name: 'h1', address: '10.1.0.1' }, { name: 'h2', address: '10.1.0.2' }]);
+    expect(shown.networks).toEqual([{ name: 'n1', subnet: '10.0.0.0/24', gateway: '10.0.0.1', vni: 5, mtu: 1450 }]);
+    expect(shown.endpoints).toEqual([
+      { network: 'n1', ip: '10.0.0.9', mac: 'a', host: 'h1', container: 'web' },
+      { network: 'n1', ip: '10.0.0.10', mac: 'b', host: 'h1' },
+    ]);
+  });
+});
