@@ -53,6 +53,8 @@ export interface Driver {
   settled(revision: number, timeout?: number): Promise<void>;
   /** Plumbs an endpoint before Docker asks for it, held. */
   expect(arrival: ArrivalRequest): Promise<void>;
+  /** From now on frames for an arrival that reach this host are held, whatever the records say. */
+  accept(network: string, ip: string): Promise<void>;
   /** Lets held frames go, in order. */
   release(network: string, ip: string): Promise<void>;
   /** Gives an arrival up; everything plumbed for it is removed. */
@@ -135,6 +137,7 @@ export async function createDriver(options: DriverOptions): Promise<Driver> {
     stop,
     settled: (revision, timeout = 5_000) => reconciler.settled(revision, timeout),
     expect: (arrival) => at(arrival.network, arrival.ip, () => arrivals.expect(room, arrival)),
+    accept: (network, ip) => at(network, ip, () => arrivals.accept(room, network, ip)),
     release: (network, ip) => at(network, ip, () => arrivals.release(room, network, ip)),
     forget: (network, ip) => at(network, ip, () => arrivals.forget(room, network, ip)),
     cut: (network, ip) => at(network, ip, () => arrivals.setCut(room, network, ip, true)),

@@ -50,21 +50,8 @@ export async function openHold(kernel: Kernel, port: string): Promise<void> {
   } catch {
     // tc(8) says better what is wrong
   }
-  await kernel.run(['tc', 'qdisc', 'change', 'dev', port, 'root', 'tbf', 'rate', '10gbit', 'burst', '1mb', 'limit', LIMIT]);
+  await kernel.run(['tc', 'qdisc', 'change', 'dev', port, 'root', 'tbf', 'rate', '34gbit', 'burst', '1mb', 'limit', LIMIT]);
   await sendFrame(kernel, port);
-}
-
-/** Takes an opened hold away once nothing waits in it any more. */
-export async function removeHold(kernel: Kernel, port: string): Promise<void> {
-  const empty = await until(
-    `the frames held on ${port}`,
-    async () => {
-      const queue = await queueOf(kernel, port);
-      return !queue || queue.backlog === 0 ? { queue } : undefined;
-    },
-    { timeout: 10_000 },
-  );
-  if (empty.queue) await kernel.run(['tc', 'qdisc', 'del', 'dev', port, 'root'], { okCodes: [0, 1, 2] });
 }
 
 /** The hold on a port, or undefined, also where there is no such port any more. */

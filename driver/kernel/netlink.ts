@@ -156,11 +156,11 @@ async function indexOf(socket: RtNetlinkSocket, ifname: string): Promise<number>
   return message.data.index;
 }
 
-/** struct tc_tbf_qopt for 10 Gbit/s, a burst of 1 MB and 4 MB of room, linux/pkt_sched.h. */
+/** struct tc_tbf_qopt for 34 Gbit/s, more than a veth carries, a burst of 1 MB and 4 MB of room, linux/pkt_sched.h. */
 function wideOpen({ AttrStream }: Loaded): Buffer {
   const parameters = Buffer.alloc(36);
   parameters.writeUInt8(1, 1); // TC_LINKLAYER_ETHERNET: no rate table to be sent along
-  parameters.writeUInt32LE(1_250_000_000, 8); // bytes per second
+  parameters.writeUInt32LE(4_250_000_000, 8); // bytes per second; more takes another attribute
   parameters.writeUInt32LE(4_000_000, 24); // limit
   const burst = Buffer.alloc(4);
   burst.writeUInt32LE(1_000_000);

@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, statfs, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { CoatError } from '../host/errors.ts';
 import { removeIfThere } from '../host/files.ts';
@@ -7,6 +7,9 @@ import { batch, type Kernel } from './kernel.ts';
 
 /** Where named network namespaces are, in the host's own mount namespace. */
 const DIRECTORY = '/run/coat/netns';
+
+/** NSFS_MAGIC, linux/magic.h: what a bind mount of a namespace is. */
+const NSFS = 0x6e736673;
 
 export interface NetnsPlace {
   kernel: Kernel;
@@ -29,6 +32,8 @@ export async function createNetns({ kernel, hostRoot }: NetnsPlace, name: string
   const seen = hostRoot + path;
   await mkdir(dirname(seen), { recursive: true, mode: 0o755 });
   await writeFile(seen, '', { flag: 'a' });
+  // a container on several networks arrives in one namespace
+  if ((await statfs(seen)).type === NSFS) return seen;
   await kernel.run([...inHost(hostRoot), 'unshare', `--net=${path}`, 'true']);
   await inNetns(kernel, seen, ['ip', 'link', 'set', 'lo', 'up']);
   return seen;

@@ -1,6 +1,6 @@
 import { CoatError, explain } from '../host/errors.ts';
 import { Undo } from '../host/undo.ts';
-import { closeHold, openHold, queueOf, removeHold } from '../kernel/hold.ts';
+import { closeHold, openHold } from '../kernel/hold.ts';
 import { createNetns, removeNetns, setUpInside, takeUp } from '../kernel/netns.ts';
 import { createVeth, linkExists, removeInterface } from '../kernel/veth.ts';
 import { linkOf, portName } from '../overlay/names.ts';
@@ -40,7 +40,7 @@ export async function expect(room: Room, request: ArrivalRequest): Promise<void>
   await using undo = new Undo((what, error) => room.log.error({ err: error, what }, 'a failed arrival could not be undone'));
   const link = linkOf(`${network.key} ${ip} ${netns} ${Date.now()}`);
   const port = portName(link);
-  const arrival: Arrival = { id: arrivalId(network.key, ip), key: network.key, network, ip, mac, link, netns, held: true, cut: false, ready: false };
+  const arrival: Arrival = { id: arrivalId(network.key, ip), key: network.key, network, ip, mac, link, netns, held: true, cut: false, accepting: false, ready: false };
   undo.add('arrival', () => forget(room, network.key, ip));
   await room.local.arrivals.set(arrival);
   const seen = await createNetns(room, netns);
@@ -54,12 +54,21 @@ export async function expect(room: Room, request: ArrivalRequest): Promise<void>
   undo.commit();
 }
 
-/** Lets held frames go, in the order they came, and takes the hold away when they are gone. */
+/** From now on frames for the arrival that reach this host wait in its hold, whatever the records say. */
+export async function accept(room: Room, key: string, ip: string): Promise<void> {
+  const record = plumbed(room, key, ip);
+  await Promise.all([save(room, record.link, { accepting: true }), room.reconciler.now(false)]);
+}
+
+/**
+ * Lets held frames go, in the order they came. The opened hold stays as long as the port: to take a queue off a port that
+ * is in use, the kernel stops the port for a moment, and the frames of that moment are lost (net/sched/sch_api.c, qdisc_graft).
+ */
 export async function release(room: Room, key: string, ip: string): Promise<void> {
   const record = plumbed(room, key, ip);
   if (!record.held) return;
   await Promise.all([openHold(room.kernel, portName(record.link)), save(room, record.link, { held: false })]);
-  void tidy(room, record).catch((error: unknown) => room.log.warn({ reason: explain(error), ip }, 'an opened hold stays in place'));
+  void tidy(room, record).catch((error: unknown) => room.log.warn({ reason: explain(error), ip }, 'the name of a network namespace stays in place'));
 }
 
 /** Gives an arrival up: its port, its namespace's name and the record go. An unknown one is fine. */
@@ -84,8 +93,8 @@ export async function setCut(room: Room, key: string, ip: string, cut: boolean):
 }
 
 /**
- * After a start: what lost its port with the host or the container is over, and opened holds are
- * taken away. Docker makes new endpoints when it starts its containers again.
+ * After a start: what lost its port with the host or the container is over. Docker makes new endpoints when it starts its
+ * containers again.
  */
 export async function resume(room: Room): Promise<void> {
   const { endpoints, arrivals } = room.local;
@@ -95,12 +104,12 @@ export async function resume(room: Room): Promise<void> {
   }
   for (const endpoint of endpoints.values().filter(({ joined }) => joined)) {
     if (!(await alive(endpoint))) await endpoints.set({ ...endpoint, joined: false });
-    else if (!endpoint.held && (await queueOf(room.kernel, portName(endpoint.link)))) await tidy(room, endpoint);
+    else if (!endpoint.held) await tidy(room, endpoint);
   }
 }
 
-async function tidy(room: Room, { link, netns }: Arrival | Endpoint): Promise<void> {
-  await removeHold(room.kernel, portName(link));
+/** The namespace lives by its container; its name was for the way here. */
+async function tidy(room: Room, { netns }: Arrival | Endpoint): Promise<void> {
   if (netns !== undefined) await removeNetns(room, netns);
 }
 
@@ -112,7 +121,7 @@ function plumbed({ local }: Room, key: string, ip: string): Arrival | Endpoint {
 }
 
 /** Changes the record of a port, which may have become an endpoint's meanwhile. In memory at once. */
-async function save({ local }: Room, link: string, change: { held?: boolean; cut?: boolean }): Promise<void> {
+async function save({ local }: Room, link: string, change: { held?: boolean; cut?: boolean; accepting?: boolean }): Promise<void> {
   const endpoint = local.endpoints.find((record) => record.link === link);
   const arrival = local.arrivals.find((record) => record.link === link);
   await Promise.all([endpoint && local.endpoints.set({ ...endpoint, ...change }), arrival && local.arrivals.set({ ...arrival, ...change })]);

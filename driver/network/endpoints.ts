@@ -30,7 +30,7 @@ export async function createEndpoint(room: Room, { NetworkID, EndpointID, Interf
   await claimMac(room, network, ip, mac);
   if (!known) {
     await dropStale(room, network, ip);
-    const base = { id: EndpointID, networkId: NetworkID, key: network.key, ip, mac, held: false, cut: false };
+    const base = { id: EndpointID, networkId: NetworkID, key: network.key, ip, mac, held: false, cut: false, accepting: arrival?.accepting ?? false };
     const endpoint: Endpoint = arrival
       ? { ...base, link: arrival.link, held: arrival.held, cut: arrival.cut, netns: arrival.netns, joined: true }
       : { ...base, link: linkOf(EndpointID), joined: false };

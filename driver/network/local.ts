@@ -24,6 +24,8 @@ const Plumbed = z.object({
   link: z.string(),
   held: z.boolean(),
   cut: z.boolean(),
+  /** Whether it takes frames ahead of its claim, see overlay/plan.ts. */
+  accepting: z.boolean().default(false),
 });
 
 /** An endpoint as Docker knows it; `id` is its EndpointID. */

@@ -12,6 +12,8 @@ export interface Attachment {
   cut: boolean;
   /** Whether the port may be connected: not before its hold is closed. */
   attached: boolean;
+  /** Whether it takes frames although the records still say that it is elsewhere; they are held. */
+  accepting: boolean;
 }
 
 export interface Self {
@@ -52,17 +54,30 @@ export function plan(records: Records, attachments: readonly Attachment[], self:
     else untouched.add(portName(attachment.link));
   }
 
-  for (const attachment of local.values()) {
-    const claim = records.claims.get(`${attachment.network.key}/${attachment.ip}`);
-    if (!claim || targetOf(claim) === self.host) planLocal(state, attachment);
+  const here = new Set<string>();
+  for (const [key, attachment] of local) {
+    if (!isHere(attachment, records.claims.get(key), self.host)) continue;
+    here.add(key);
+    planLocal(state, attachment);
   }
-  for (const claim of records.claims.values()) {
+  for (const [key, claim] of records.claims) {
     const network = networks.get(claim.network);
     const target = targetOf(claim);
     // what is ours but not here is sent nowhere: better a lost frame than a loop
-    if (network && target !== self.host) planRemote(state, network, claim, records.hosts.get(target));
+    if (network && target !== self.host && !here.has(key)) planRemote(state, network, claim, records.hosts.get(target));
   }
   return { state, untouched, networks: [...networks.values()] };
+}
+
+/**
+ * Whether this host delivers an endpoint's frames to its own port.
+ *
+ * During a move no frame may find both doors shut. So the destination opens its own, with the hold behind it, before
+ * any host is told; and the source, which hosts that have not heard yet still send to, shuts its own with the cut.
+ */
+function isHere({ cut, accepting }: Attachment, claim: Claim | undefined, self: string): boolean {
+  if (!claim || targetOf(claim) === self) return true;
+  return claim.host === self ? !cut : accepting;
 }
 
 function planDevices(state: State, network: Network, hosts: ReadonlyMap<string, Host>, self: Self): void {

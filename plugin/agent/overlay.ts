@@ -6,6 +6,7 @@ import type { Membership } from './membership.ts';
 export function overlayOf(driver: Driver, membership: Membership): Overlay {
   return {
     expect: (arrival) => driver.expect(arrival),
+    accept: (network, ip) => driver.accept(network, ip),
     release: (network, ip) => driver.release(network, ip),
     forget: (network, ip) => driver.forget(network, ip),
     cut: (network, ip) => driver.cut(network, ip),

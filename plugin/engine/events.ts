@@ -1,10 +1,10 @@
 import type Docker from 'dockerode';
-import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { explain } from '../../driver/host/errors.ts';
 import type { Log } from '../../driver/host/log.ts';
+import { lines } from '../cli/lines.ts';
 
 /** Between attempts to reach the engine, ms: from the first to the last. */
 const FIRST_PAUSE_MS = 200;
@@ -33,7 +33,7 @@ export function followNetworks(docker: Docker, log: Log, on: { event(event: Netw
     if (stop.signal.aborted) open.destroy();
     on.connected();
     // an event may come in two chunks, and two events in one
-    for await (const line of createInterface(open)) {
+    for await (const line of lines(open)) {
       const event = Event.parse(JSON.parse(line));
       on.event({ action: event.Action, network: event.Actor.ID });
     }

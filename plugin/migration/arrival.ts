@@ -77,6 +77,11 @@ export class Arrival {
     });
   }
 
+  /** Takes the endpoints' frames in, to hold them: ahead of the redirect, so that none finds the door shut. */
+  async accept(): Promise<void> {
+    await Promise.all(this.#preparation.endpoints.map(({ network, ip }) => this.#deps.overlay.accept(network, ip)));
+  }
+
   /** CRIU's images, memory and all, while the source is still dumping. */
   async receiveImages(stream: Readable): Promise<void> {
     const images = this.#deps.host.path(`${this.#directory}/images`);

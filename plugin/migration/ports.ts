@@ -18,6 +18,8 @@ export interface Overlay {
     /** Becomes `/run/coat/netns/<netns>` on the host. */
     netns: string;
   }): Promise<void>;
+  /** From now on its frames that reach this host are held, whatever the records say. */
+  accept(network: string, ip: string): Promise<void>;
   /** Lets the held frames go, in order. */
   release(network: string, ip: string): Promise<void>;
   /** Gives an expected endpoint up: nothing of it stays. */

@@ -10,6 +10,7 @@ import type { Step } from '../agent/api.ts';
  *     prepare    Preparation             container created, endpoints known
  *     files      tar of the writable layer, first pass
  *     ready      → {}                    endpoints plumbed and held, runtime waiting
+ *     accept     → {}                    frames that come from now on are held
  *     images     CRIU's images, memory and all, followed while they are dumped
  *     delta      what changed of the writable layer since
  *     land       Landing → Arrival       everything was sent: restored and committed

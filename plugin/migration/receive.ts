@@ -43,6 +43,7 @@ export class Receiver {
     });
     routes.upload('/v1/moves/files', (stream, query) => inTurn(idOf(query), () => this.#arrival(idOf(query)).files(stream).then(() => ({}))));
     routes.call('/v1/moves/ready', (body) => inTurn(parse(Reference, body).id, () => this.#arrival(parse(Reference, body).id).ready().then(() => ({}))));
+    routes.call('/v1/moves/accept', (body) => inTurn(parse(Reference, body).id, () => this.#arrival(parse(Reference, body).id).accept().then(() => ({}))));
     // not in turn: it lasts as long as the dump, and the delta comes meanwhile
     routes.upload('/v1/moves/images', (stream, query) => this.#arrival(idOf(query)).receiveImages(stream).then(() => ({})));
     routes.upload('/v1/moves/delta', (stream, query) => inTurn(idOf(query), () => this.#arrival(idOf(query)).delta(stream).then(() => ({}))));

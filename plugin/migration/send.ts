@@ -114,6 +114,7 @@ export class Move {
     this.#signal.throwIfAborted();
     this.#enter('redirected');
     undo.add('redirect', () => redirectEverywhere(this.#deps, endpoints, withdraw(this.#deps.self), plan.reachable));
+    await step('accept', () => peer.call('/v1/moves/accept', { id: this.id }));
     for (const warning of await step('redirect', () => redirectEverywhere(this.#deps, endpoints, redirect(peer.name), plan.reachable))) this.#warn(warning);
 
     this.#signal.throwIfAborted();

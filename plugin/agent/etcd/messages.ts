@@ -9,7 +9,7 @@ const decode = (base64: string): string => Buffer.from(base64, 'base64').toStrin
 const keyOf = (key: string): string => encode(PREFIX + key);
 
 const Int = z.string().transform(Number);
-const Header = z.object({ revision: Int });
+const Header = z.object({ revision: Int.default(0) });
 const KeyValue = z.object({ key: z.string(), value: z.string().default(''), mod_revision: Int });
 
 export const RangeAnswer = z.object({ header: Header, kvs: z.array(KeyValue).default([]) });

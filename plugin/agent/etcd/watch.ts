@@ -1,8 +1,8 @@
 import type { Agent, ClientRequest } from 'node:http';
-import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CoatError } from '../../../driver/host/errors.ts';
 import type { Store, Watch } from '../../../driver/store/store.ts';
+import { lines } from '../../cli/lines.ts';
 import { stream } from './gateway.ts';
 import { batchesOf, WatchLine, watchRequest } from './messages.ts';
 
@@ -42,7 +42,7 @@ export function startWatch(agent: Agent, prefix: string, from: number, on: Param
     const { request, response } = await stream(agent, '/v3/watch', watchRequest(prefix, next));
     open = request;
     if (closed) request.destroy();
-    for await (const text of createInterface(response)) {
+    for await (const text of lines(response)) {
       if (closed) return;
       const { result, error } = WatchLine.parse(JSON.parse(text));
       if (error) throw new Error(error.message);

@@ -12,7 +12,7 @@ const network: Network = { key: '10.42.0.0-24', subnet: '10.42.0.0/24', gateway:
 const hosts = new Map<string, Host>([['a', '192.168.0.1'], ['b', '192.168.0.2'], ['c', '192.168.0.3']].map(([name, address]) => [name!, { name: name!, address: address! }]));
 const self = { host: 'a', address: '192.168.0.1', vxlanPort: 4798 };
 const [mine, theirs] = ['02:42:0a:2a:00:02', '02:42:0a:2a:00:03'];
-const local: Attachment = { network, ip: '10.42.0.2', mac: mine, link: '0123456789', cut: false, attached: true };
+const local: Attachment = { network, ip: '10.42.0.2', mac: mine, link: '0123456789', cut: false, attached: true, accepting: false };
 const claims = (...list: Partial<Claim>[]): Map<string, Claim> =>
   new Map(list.map((claim) => [`${network.key}/${claim.ip}`, { network: network.key, ip: '', host: 'a', epoch: 1, ...claim }]));
 const [bridge, vxlan, port] = ['cb00002a', 'cx00002a', 'cv0123456789'];
@@ -60,19 +60,24 @@ describe('the plan', () => {
     expect([...state.neighbours.values()]).toEqual([{ dev: bridge, ip: '10.42.0.2', mac: mine }, { dev: bridge, ip: '10.42.0.3', mac: theirs }]);
   });
 
-  it('follows a redirect, at the source and elsewhere', () => {
+  it('sends a redirected endpoint elsewhere from every host at once, and from its own with the cut', () => {
     const moved = claims({ ip: '10.42.0.2', mac: mine, host: 'a', redirect: 'c' });
-    const { state } = plan({ hosts, claims: moved }, [local], self);
-    expect(state.forwards.get(`${bridge} ${mine}`)).toEqual({ bridge, mac: mine, dev: vxlan });
-    expect(state.tunnels.get(`${vxlan} ${mine}`)?.dst).toBe('192.168.0.3');
-    expect(state.ports.has(port)).toBe(true);
+    const before = plan({ hosts, claims: moved }, [local], self).state;
+    expect(before.forwards.get(`${bridge} ${mine}`)?.dev).toBe(port);
+    expect(before.tunnels.has(`${vxlan} ${mine}`)).toBe(false);
+    const after = plan({ hosts, claims: moved }, [{ ...local, cut: true }], self).state;
+    expect(after.forwards.get(`${bridge} ${mine}`)).toEqual({ bridge, mac: mine, dev: vxlan });
+    expect(after.tunnels.get(`${vxlan} ${mine}`)?.dst).toBe('192.168.0.3');
+    expect(after.ports.has(port)).toBe(true);
   });
 
-  it('at the destination points away until the redirect, then at the port', () => {
-    const at = (claim: Partial<Claim>) => plan({ hosts, claims: claims({ ip: '10.42.0.2', mac: mine, host: 'b', movingTo: 'a', ...claim }) }, [local], self).state;
+  it('at the destination points away until it accepts or the redirect says so, then at the port', () => {
+    const at = (claim: Partial<Claim>, accepting = false) =>
+      plan({ hosts, claims: claims({ ip: '10.42.0.2', mac: mine, host: 'b', movingTo: 'a', ...claim }) }, [{ ...local, accepting }], self).state;
     expect(at({}).forwards.get(`${bridge} ${mine}`)?.dev).toBe(vxlan);
+    expect(at({}, true).forwards.get(`${bridge} ${mine}`)?.dev).toBe(port);
+    expect(at({}, true).tunnels.has(`${vxlan} ${mine}`)).toBe(false);
     expect(at({ redirect: 'a' }).forwards.get(`${bridge} ${mine}`)?.dev).toBe(port);
-    expect(at({ redirect: 'a' }).tunnels.has(`${vxlan} ${mine}`)).toBe(false);
   });
 
   it('sends what is ours but not here, or goes to a host nobody knows, nowhere', () => {

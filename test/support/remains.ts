@@ -1,0 +1,30 @@
+import { isDeepStrictEqual } from 'node:util';
+import { expect } from 'vitest';
+import { until } from '../../driver/host/until.ts';
+import type { LabHost } from '../../lab/host.ts';
+import { lab } from './hosts.ts';
+
+/** What lies about on a host, by kind; see test/fixtures/remains.sh. */
+export type Remains = Record<string, string[]>;
+
+/** How long cleaning up may take after a move or a removal has been reported, ms. */
+const TIDY_MS = 20_000;
+
+async function onHost(host: LabHost): Promise<Remains> {
+  const { stdout } = await host.exec(['sh', '/share/fixtures/remains.sh']);
+  const sections = stdout.split(/^## /m).slice(1).map((section) => section.trimEnd().split('\n'));
+  return Object.fromEntries(sections.map(([title, ...lines]) => [title, lines]));
+}
+
+/** Of every host that runs. */
+export async function remains(): Promise<Record<string, Remains>> {
+  const running = lab.hosts.filter((host) => host.running);
+  return Object.fromEntries(await Promise.all(running.map(async (host) => [host.name, await onHost(host)] as const)));
+}
+
+/** Everything is as it was, or soon will be. */
+export async function expectRemains(before: Record<string, Remains>): Promise<void> {
+  const same = async (): Promise<boolean> => isDeepStrictEqual(await remains(), before);
+  await until('all hosts to be tidy', same, { timeout: TIDY_MS, every: 100 }).catch(() => undefined);
+  expect(await remains()).toEqual(before);
+}
