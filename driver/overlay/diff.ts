@@ -17,6 +17,9 @@ export type Operation = { why: string } & (
  * A port that should be but is not is left out, with its entries: only Join can make one, and one
  * whose container died is gone for good.
  *
+ * In an order in which frames always find a way: a tunnel exists before an entry points into it and goes after none does, and
+ * a port is shut last.
+ *
  * @param untouched ports to leave as they are
  */
 export function diff(want: State, have: State, untouched: ReadonlySet<string> = new Set()): Operation[] {
@@ -43,17 +46,22 @@ export function diff(want: State, have: State, untouched: ReadonlySet<string> = 
   const old = narrow(have, lost);
   const missingPort = (dev: string): boolean => want.ports.has(dev) && !have.ports.has(dev);
 
-  for (const { want: entry, have: before, why } of changes(want.tunnels, old.tunnels)) {
-    add(entry ? { do: 'tunnel', entry, why } : { do: 'untunnel', entry: before!, why });
-  }
+  const tunnels = changes(want.tunnels, old.tunnels);
+  for (const { want: entry, why } of tunnels) if (entry) add({ do: 'tunnel', entry, why });
   for (const { want: entry, have: before, why } of changes(want.forwards, old.forwards)) {
     if (!entry) add({ do: 'unforward', entry: before!, why });
     else if (!missingPort(entry.dev)) add({ do: 'forward', entry, why });
   }
+  for (const { want: entry, have: before, why } of tunnels) if (!entry) add({ do: 'untunnel', entry: before!, why });
   for (const { want: entry, have: before, why } of changes(want.neighbours, old.neighbours)) {
     add(entry ? { do: 'neighbour', entry, why } : { do: 'unneighbour', entry: before!, why });
   }
-  return operations;
+  return [...operations.filter((operation) => !closes(operation)), ...operations.filter(closes)];
+}
+
+/** Whether it shuts a port, which must wait until frames go elsewhere. */
+function closes(operation: Operation): boolean {
+  return operation.do === 'port' && operation.want.state === 'disabled';
 }
 
 /** The state after a diff was applied: what was wanted, without the ports that do not exist. */
