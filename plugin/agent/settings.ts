@@ -4,7 +4,7 @@ import { CoatError } from '../../driver/host/errors.ts';
 import { DEFAULT_VXLAN_PORT } from '../../driver/overlay/names.ts';
 import type { Member } from './membership.ts';
 
-/** TCP port on which agents talk to each other; unassigned at IANA, documented in README. */
+/** TCP port on which agents talk to each other, the same on all hosts. */
 export const DEFAULT_PORT = 7947;
 
 /** Host names become record keys, TLS identities and file names. */

@@ -2,7 +2,7 @@ import { request, type IncomingMessage } from 'node:http';
 import { CoatError, codeOf, explain } from '../../driver/host/errors.ts';
 import type { Listing, MigrationEvent, MigrationRequest, Problem, Status, Version } from '../agent/api.ts';
 import { pathsUnder } from '../agent/paths.ts';
-import { lines } from './lines.ts';
+import { lines } from '../../driver/host/lines.ts';
 
 /** How long a question may take, in ms. `status` asks every host, so it is not short. */
 const ANSWER_MS = 30_000;

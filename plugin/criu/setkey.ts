@@ -13,7 +13,7 @@ export async function runSetKey(host: HostSide, hook: OciHook, netns: string, co
   const child = host.spawn(['bash', '-c', 'exec -a "$0" "$@"', args[0] ?? hook.path, hook.path, ...args.slice(1)], {
     netns,
     stdio: ['pipe', 'pipe', 'pipe'],
-    env: { PATH: HOST_PATH, ...Object.fromEntries((hook.env ?? []).map((pair) => pair.split(/=(.*)/s).slice(0, 2))) },
+    env: { PATH: HOST_PATH, ...Object.fromEntries((hook.env ?? []).map((pair) => [pair.split('=')[0]!, pair.slice(pair.indexOf('=') + 1)] as const)) },
   });
   const output: Buffer[] = [];
   child.stdout?.on('data', (chunk: Buffer) => output.push(chunk));

@@ -93,11 +93,13 @@ export function createContainers(connect: () => Docker): Containers {
       return image && { id: image.Id, tags: image.RepoTags ?? [], size: image.Size };
     },
     async save(ref) {
-      return (await connect().getImage(ref).get()) as Readable;
+      const archive: unknown = await connect().getImage(ref).get();
+      return archive as Readable;
     },
     async load(stream) {
-      const answer = await connect().loadImage(stream as never, { quiet: true } as never);
-      await drained(answer as unknown as Readable);
+      // the package's types know only the forms with a callback or a file name
+      const engine = connect() as unknown as { loadImage(archive: Readable, query: { quiet: boolean }): Promise<Readable> };
+      await drained(await engine.loadImage(stream, { quiet: true }));
     },
     async facts() {
       const info = (await connect().info()) as { ServerVersion: string; Driver: string; Runtimes: Record<string, unknown>; MemTotal: number };

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { explain } from '../../driver/host/errors.ts';
 import type { Log } from '../../driver/host/log.ts';
-import { lines } from '../cli/lines.ts';
+import { lines } from '../../driver/host/lines.ts';
 
 /** Between attempts to reach the engine, ms: from the first to the last. */
 const FIRST_PAUSE_MS = 200;

@@ -2,7 +2,7 @@ import type { Agent, ClientRequest } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CoatError } from '../../../driver/host/errors.ts';
 import type { Store, Watch } from '../../../driver/store/store.ts';
-import { lines } from '../../cli/lines.ts';
+import { lines } from '../../../driver/host/lines.ts';
 import { stream } from './gateway.ts';
 import { batchesOf, WatchLine, watchRequest } from './messages.ts';
 
