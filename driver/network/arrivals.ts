@@ -67,8 +67,11 @@ export async function accept(room: Room, key: string, ip: string): Promise<void>
 export async function release(room: Room, key: string, ip: string): Promise<void> {
   const record = plumbed(room, key, ip);
   if (!record.held) return;
-  await Promise.all([openHold(room.kernel, portName(record.link)), save(room, record.link, { held: false })]);
-  void tidy(room, record).catch((error: unknown) => room.log.warn({ reason: explain(error), ip }, 'the name of a network namespace stays in place'));
+  await openHold(room.kernel, portName(record.link));
+  // peers wait for the frames and not for the disk; a release that is forgotten is asked for again, and repeating it is harmless
+  void save(room, record.link, { held: false })
+    .then(() => tidy(room, record))
+    .catch((error: unknown) => room.log.warn({ reason: explain(error), ip }, 'the name of a network namespace stays in place'));
 }
 
 /** Gives an arrival up: its port, its namespace's name and the record go. An unknown one is fine. */

@@ -57,7 +57,10 @@ export class Receiver {
     for (const entry of await this.#deps.journal.all()) {
       if (entry.role !== 'destination') continue;
       this.#entries.set(entry.id, entry);
-      if (entry.state === 'running') void this.#own(entry);
+      if (entry.state === 'running') {
+        for (const { network, ip } of entry.endpoints) await this.#deps.overlay.release(network, ip).catch(() => undefined);
+        void this.#own(entry);
+      }
       if (entry.state === 'arriving') await this.#queue.run(entry.id, () => this.#abort(entry.id, 'the agent of the destination was restarted'));
     }
   }

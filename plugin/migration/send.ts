@@ -106,7 +106,7 @@ export class Move {
     this.#enter('copying');
     await step('send files', () => departure.sendFiles(this.#signal, this.#progress('files')));
     undo.add('memory', () => departure.cleanUp());
-    await Promise.all([
+    await allOf([
       step('ready at destination', () => peer.call('/v1/moves/ready', { id: this.id }, { signal: this.#signal, timeout: 60_000 })),
       step('prepare dump', () => departure.prepare()),
     ]);
@@ -124,10 +124,14 @@ export class Move {
     await step('freeze', () => departure.freeze());
     undo.add('cut', () => departure.uncut());
     await step('cut', () => departure.cut());
-    await Promise.all([departure.dump(step), step('send changed files', () => departure.sendDelta())]);
+    await allOf([
+      departure.dump(step),
+      step('send changed files', () => departure.sendDelta()),
+      // early, so that the disk is waited for while CRIU works: to be in doubt too soon costs a question, too late a second copy
+      step('journal', () => journal.write({ ...entry, state: 'doubt' })),
+    ]);
 
     this.#enter('restoring');
-    await step('journal', () => journal.write({ ...entry, state: 'doubt' }));
     const arrived = await this.#handOver(departure, promise);
 
     // -- the point of no return: the destination runs, the source may only clean up --
@@ -210,6 +214,12 @@ export class Move {
       warnings: this.#warnings,
     };
   }
+}
+
+/** Like Promise.all, but nothing is still under way when it throws: what comes next takes these things back. */
+async function allOf(work: Promise<unknown>[]): Promise<void> {
+  await Promise.allSettled(work);
+  await Promise.all(work);
 }
 
 function restarts({ HostConfig }: Plan['inspect']): boolean {
