@@ -5,8 +5,8 @@ import { CoatError } from './errors.ts';
 const KILL_AFTER_MS = 5_000;
 
 export interface RunOptions {
-  /** Written to the program's standard input, which is then closed. Without it, stdin is empty. */
-  input?: string | Buffer;
+  /** Written to the program's standard input, now or when it is known, which is then closed. Without it, stdin is empty. */
+  input?: string | Buffer | Promise<string>;
   cwd?: string;
   env?: NodeJS.ProcessEnv;
   signal?: AbortSignal;
@@ -76,7 +76,8 @@ export function run(argv: readonly [string, ...string[]], options: RunOptions = 
     child.stdin?.on('error', () => {
       // a program that ends without reading its input says so with its exit code
     });
-    child.stdin?.end(options.input);
+    if (options.input instanceof Promise) options.input.then((input) => child.stdin?.end(input), () => child.stdin?.end());
+    else child.stdin?.end(options.input);
     child.on('error', (cause) => {
       settle();
       reject(new RunError(argv, `could not be started: ${cause.message}`, { code: null, stdout: '', stderr: '' }, cause));

@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream';
-import { cleanUpDump, dump, forgetDump, prepareDump } from '../criu/dump.ts';
+import { armDump, type ArmedDump, cleanUpDump, forgetDump, prepareDump } from '../criu/dump.ts';
 import { freeze, processes, thaw } from '../criu/freezer.ts';
 import { mountMemory, unmountMemory } from '../criu/memory.ts';
 import type { Peer } from '../agent/peer.ts';
@@ -26,6 +26,7 @@ export class Departure {
   readonly bytes = { memory: 0, state: 0, files: 0, image: 0 };
   readonly #sent: Sizes = {};
   #firstScan: Scan = new Map();
+  #dump: ArmedDump | undefined;
 
   constructor(deps: MoverDependencies, plan: Plan, peer: Peer, id: string) {
     this.#deps = deps;
@@ -61,6 +62,7 @@ export class Departure {
   async prepare(): Promise<void> {
     await mountMemory(this.#deps.host, this.#directory, this.#plan.memory * 2 + IMAGES_ROOM);
     await prepareDump(this.#deps.host, this.#plan.container, this.#directory);
+    this.#dump = armDump(this.#deps.host, this.#plan.container, this.#directory);
   }
 
   freeze(): Promise<void> {
@@ -83,7 +85,7 @@ export class Departure {
   /** Dumps, and sends what is dumped while it is. */
   async dump(step: <T>(name: string, work: () => Promise<T>) => Promise<T>): Promise<void> {
     const { host } = this.#deps;
-    const dumped = step('dump', () => dump(host, this.#plan.container, this.#directory));
+    const dumped = step('dump', () => this.#dump!.fire());
     const images = Readable.from(follow(host.path(`${this.#directory}/images`), dumped, this.#sent), { objectMode: false, highWaterMark: 4 << 20 });
     const sent = step('send images', () => this.#peer.upload(`/v1/moves/images?id=${this.#id}`, images));
     sent.catch(() => undefined);
@@ -110,6 +112,7 @@ export class Departure {
   }
 
   async cleanUp(): Promise<void> {
+    this.#dump?.disarm();
     await cleanUpDump(this.#deps.host, this.#plan.container);
     await unmountMemory(this.#deps.host, this.#directory);
   }
