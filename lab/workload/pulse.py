@@ -2,7 +2,8 @@
 
 Each connection sends a numbered request, waits for its echo, and sends the next one at the beat. On SIGTERM, or after
 --seconds, it prints one JSON document: requests, connections still alive, errors, the longest silence in ms and when it
-was, every silence over 20 ms, and how many retransmission time-outs the kernel had (TcpExtTCPTimeouts).
+was, every silence over 20 ms, and how many retransmission time-outs the kernel had (TcpExtTCPTimeouts). On SIGUSR1 it
+prints how many requests have been answered so far.
 """
 import argparse
 import json
@@ -64,6 +65,8 @@ def timeouts():
 
 pulses = [Pulse(number) for number in range(options.connections)]
 before = timeouts()
+count = lambda *_: print(json.dumps({"requests": sum(pulse.requests for pulse in pulses)}), flush=True)
+signal.signal(signal.SIGUSR1, count)
 for pulse in pulses:
     pulse.start()
 print("connected", flush=True)
@@ -78,7 +81,7 @@ print(
             "alive": sum(pulse.error is None and not pulse.is_alive() for pulse in pulses),
             "errors": [pulse.error for pulse in pulses if pulse.error],
             "longest": round(max(pulse.longest for pulse in pulses), 2),
-            "gaps": sorted((gap for pulse in pulses for gap in pulse.gaps), key=lambda gap: gap["at"])[:1000],
+            "gaps": sorted((gap for pulse in pulses for gap in pulse.gaps), key=lambda gap: gap["at"])[:20_000],
             "timeouts": timeouts() - before,
         }
     ),

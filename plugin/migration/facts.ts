@@ -36,6 +36,21 @@ export async function undumpable(host: HostSide, pids: readonly number[]): Promi
   return [...found];
 }
 
+/** CAP_SYS_RESOURCE, linux/capability.h. */
+const CAP_SYS_RESOURCE = 1n << 24n;
+
+/**
+ * Whether CRIU may read the limits of all these processes: of those of another user than root only with CAP_SYS_RESOURCE
+ * (prlimit(2)), which some virtual machines' root lacks.
+ */
+export async function limitsReadable(host: HostSide, pids: readonly number[]): Promise<boolean> {
+  const status = async (path: string): Promise<string> => readFile(path, 'utf8').catch(() => '');
+  const able = BigInt(`0x${/^CapBnd:\s+(\w+)/m.exec(await status('/proc/self/status'))?.[1] ?? '0'}`) & CAP_SYS_RESOURCE;
+  if (able) return true;
+  const users = await Promise.all(pids.map(async (pid) => /^Uid:\s+(.*)$/m.exec(await status(host.path(`/proc/${pid}/status`)))?.[1] ?? ''));
+  return users.every((ids) => ids.split(/\s+/).every((id) => id === '0' || id === ''));
+}
+
 /** Resident memory of processes, bytes, shared pages counted once for each (proc_pid_status(5), VmRSS). */
 export async function residentMemory(host: HostSide, pids: readonly number[]): Promise<number> {
   const sizes = await Promise.all(

@@ -18,10 +18,12 @@ export interface Mover {
 
 export function createMover(deps: MoverDependencies): Mover {
   const receiver = new Receiver(deps);
-  const moves = new Map<string, { move: Move; request: MigrationRequest }>();
+  const moves = new Map<string, { move: Move; request: MigrationRequest; container: string }>();
   return {
     async migrate(request, emit, signal) {
-      const running = [...moves.values()].find((other) => other.request.container === request.container);
+      // a container has many names: its own, its id, and every beginning of that
+      const container = await deps.containers.inspect(request.container).then((inspect) => inspect?.Id ?? request.container, () => request.container);
+      const running = [...moves.values()].find((other) => other.container === container);
       if (running) {
         emit({
           type: 'failed',
@@ -31,7 +33,7 @@ export function createMover(deps: MoverDependencies): Mover {
         return;
       }
       const move = new Move(deps, newId(), request, emit, signal);
-      moves.set(move.id, { move, request });
+      moves.set(move.id, { move, request, container });
       try {
         const report = await move.run();
         deps.log.info({ migration: report.id, container: report.container, to: report.to, outcome: report.outcome, blackout: report.blackout, total: report.total }, 'a move has ended');

@@ -3,7 +3,7 @@ import { CoatError } from '../../driver/host/errors.ts';
 import { findContainer, type RunningContainer } from '../criu/container.ts';
 import { processes } from '../criu/freezer.ts';
 import type { Inspect } from '../engine/containers.ts';
-import { criuFacts, interfaceNames, residentMemory, undumpable } from './facts.ts';
+import { criuFacts, interfaceNames, limitsReadable, residentMemory, undumpable } from './facts.ts';
 import type { MoverDependencies } from './ports.ts';
 import { nameOf, refusalAtSource } from './preflight.ts';
 import type { Endpoint, Verdict } from './protocol.ts';
@@ -43,6 +43,7 @@ export async function planMove(deps: MoverDependencies, ref: string, to: string)
     hosts: overlay.hosts(),
     coatNetworks: new Set(attached.filter(([, { NetworkID }]) => onEngine.has(NetworkID)).map(([name]) => name)),
     undumpable: await undumpable(host, pids),
+    limitsReadable: await limitsReadable(host, pids),
     criu: await criuFacts(host),
     kernel: os.release(),
     imageThere: inspect !== undefined && (await containers.image(inspect.Image)) !== undefined,

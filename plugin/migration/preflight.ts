@@ -15,6 +15,8 @@ export interface SourceFacts {
   coatNetworks: ReadonlySet<string>;
   /** Names under which file descriptors of its processes go that CRIU cannot dump. */
   undumpable: readonly string[];
+  /** Whether CRIU may read the limits of its processes. */
+  limitsReadable: boolean;
   criu: { version: string } | { problem: string };
   kernel: string;
   imageThere: boolean;
@@ -71,6 +73,9 @@ function refusedHost(facts: SourceFacts, inspect: Inspect, name: string): Refusa
   if (criu) return criu;
   const [undumpable] = facts.undumpable;
   if (undumpable) return refuse('undumpable', `a process of ${name} uses ${undumpable}, which CRIU cannot carry over`, 'docs/limits.md lists what cannot move, and ways around it');
+  if (!facts.limitsReadable) {
+    return refuse('no-sys-resource', `${name} runs processes of other users than root, whose limits root of ${facts.self} may not read`, 'CRIU needs CAP_SYS_RESOURCE there; give it to this machine, or run the container as root');
+  }
   if (!facts.imageThere) return refuse('image-gone', `the image of ${name} (${inspect.Config.Image}) is no longer on ${facts.self}, so it can neither be found nor sent`, 'pull or load the image here or on the destination first');
   return undefined;
 }

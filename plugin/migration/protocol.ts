@@ -49,6 +49,7 @@ export interface Verdict {
 export const Preparation = z.object({
   id: Id,
   container: z.string(),
+  image: z.object({ id: z.string(), ref: z.string() }),
   body: z.record(z.string(), z.unknown()),
   endpoints: z.array(Endpoint),
   memory: z.number(),

@@ -93,7 +93,7 @@ export class Receiver {
     const entry: Entry = { role: 'destination', id, container, peer: from, endpoints: endpoints.map(({ network, ip }) => ({ network, ip })), state: 'arriving' };
     await this.#remember(entry);
     try {
-      const containerId = await this.#deps.containers.create(container, preparation.body);
+      const containerId = await this.#deps.containers.create(container, { ...preparation.body, Image: await this.#imageName(preparation) });
       await this.#remember({ ...entry, containerId });
       this.#arrivals.set(id, new Arrival(this.#deps, preparation, containerId));
     } catch (cause) {
@@ -101,6 +101,11 @@ export class Receiver {
       throw new CoatError('create-failed', `the engine of ${this.#deps.self} would not create ${container}: ${explain(cause)}`, { cause });
     }
     return {};
+  }
+
+  /** The image's name, as at the source, where it means the same image here; otherwise its id. */
+  async #imageName({ image: { id, ref } }: Preparation): Promise<string> {
+    return (await this.#deps.containers.image(ref))?.id === id ? ref : id;
   }
 
   async #land({ id, sent }: Landing): Promise<Arrived> {
@@ -163,7 +168,7 @@ export class Receiver {
   /** An arrival of an earlier life of this agent: enough of it to clear it away. */
   async #stranded(entry: Entry, containerId: string): Promise<Arrival> {
     const blank = { name: '', prefixLength: 0, mac: '', interfaceName: '' };
-    return new Arrival(this.#deps, { ...entry, memory: 0, body: {}, endpoints: entry.endpoints.map((endpoint) => ({ ...blank, ...endpoint })) }, containerId);
+    return new Arrival(this.#deps, { ...entry, memory: 0, image: { id: '', ref: '' }, body: {}, endpoints: entry.endpoints.map((endpoint) => ({ ...blank, ...endpoint })) }, containerId);
   }
 
   #arrival(id: string): Arrival {

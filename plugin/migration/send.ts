@@ -7,7 +7,7 @@ import { Departure, endAtSource } from './departure.ts';
 import type { JournalEntry } from './journal.ts';
 import { type Plan, planMove } from './plan.ts';
 import type { MoverDependencies } from './ports.ts';
-import type { Arrival, Outcome } from './protocol.ts';
+import type { Arrival, Outcome, Preparation } from './protocol.ts';
 import { redirectEverywhere } from './redirect.ts';
 import { destinationBody } from './spec.ts';
 import { Timeline } from './timeline.ts';
@@ -80,6 +80,14 @@ export class Move {
       keep: this.#request.keep ?? false,
       ...(restarts(inspect) ? { restartPolicy: inspect.HostConfig.RestartPolicy } : {}),
     };
+    const preparation: Preparation = {
+      id: this.id,
+      container: plan.name,
+      image: { id: inspect.Image, ref: inspect.Config.Image },
+      body: destinationBody(inspect),
+      endpoints,
+      memory: plan.memory,
+    };
     await using undo = new Undo((what, error) => log.error({ migration: this.id, what, error: explain(error) }, 'could not undo a step'));
     const promise = (): Promise<Outcome> => peer.call<Outcome>('/v1/moves/outcome', { id: this.id });
     undo.add('journal', () => journal.remove(this.id));
@@ -96,7 +104,7 @@ export class Move {
       await peer.call('/v1/moves/finish', { id: this.id });
     });
     await step('create at destination', () =>
-      peer.call('/v1/moves/prepare', { id: this.id, container: plan.name, body: destinationBody(inspect), endpoints, memory: plan.memory }, { signal: this.#signal }),
+      peer.call('/v1/moves/prepare', preparation, { signal: this.#signal }),
     );
     if (entry.restartPolicy) {
       undo.add('restart policy', () => containers.setRestartPolicy(inspect.Id, entry.restartPolicy!));

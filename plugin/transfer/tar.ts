@@ -1,6 +1,5 @@
 import { spawn } from 'node:child_process';
 import type { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import { RunError } from '../../driver/host/run.ts';
 
 /**
@@ -42,7 +41,14 @@ export async function unpack(root: string, stream: Readable, through: 'upper' | 
   const argv = ['tar', '--extract', '--preserve-permissions', '--same-owner', ...FAITHFUL, ...(through === 'merged' ? ['--xattrs-exclude=trusted.overlay.*'] : []), '-C', root];
   const child = spawn(argv[0]!, argv.slice(1), { stdio: ['pipe', 'ignore', 'pipe'] });
   const done = ended(child, argv, [0]);
-  await Promise.all([pipeline(stream, child.stdin), done]);
+  // tar ends by itself at the archive's end mark, often before the stream does: its exit code decides, unless the stream broke
+  child.stdin.on('error', () => undefined);
+  const broken = new Promise<never>((_resolve, reject) => stream.once('error', reject));
+  broken.catch(() => undefined);
+  stream.once('close', () => child.stdin.destroy());
+  stream.pipe(child.stdin);
+  await Promise.race([done, broken]);
+  stream.unpipe(child.stdin).resume();
 }
 
 function ended(child: ReturnType<typeof spawn>, argv: readonly string[], okCodes: readonly number[]): Promise<void> {

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { readdir, readFile, readlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { run } from '../../driver/host/run.ts';
 import { until } from '../../driver/host/until.ts';
 import { takeDown } from '../../lab/destroy.ts';
@@ -53,12 +53,13 @@ describe('a lab', () => {
   });
 
   test('docker compose brings an application up and down', async () => {
-    const web = { image: WORKLOADS, pull_policy: 'never', command: 'python3 -m http.server 80' };
-    const probe = { ...web, command: 'sh -c "until echo > /dev/tcp/web/80; do sleep 0.1; done; sleep 100"', entrypoint: ['bash', '-c'] };
-    await writeFile(join(lab.shared, 'compose.yaml'), JSON.stringify({ services: { web, probe: { ...probe, command: ['until echo > /dev/tcp/web/80; do sleep 0.1; done; sleep 100'] } } }));
+    const web = { image: WORKLOADS, pull_policy: 'never', command: ['python3', '-m', 'http.server', '80'] };
+    const client = { ...web, command: ['sleep', '1000'] };
+    await writeFile(join(lab.shared, 'compose.yaml'), JSON.stringify({ services: { web, client } }));
     const compose = (...args: string[]): Promise<string> => docker(h2, 'compose', '--file', '/share/compose.yaml', '--project-name', 'app', ...args);
     await compose('up', '--detach', '--wait');
-    expect((await compose('ps', '--format', '{{.Service}} {{.State}}')).split('\n').sort()).toEqual(['probe running', 'web running']);
+    expect((await compose('ps', '--format', '{{.Service}} {{.State}}')).split('\n').sort()).toEqual(['client running', 'web running']);
+    await until('one service to reach the other', async () => (await compose('exec', '-T', 'client', 'bash', '-c', 'echo > /dev/tcp/web/80 && echo reached')) === 'reached');
     await compose('down', '--timeout', '0');
     expect(await compose('ps', '--all', '--quiet')).toBe('');
   });
@@ -199,7 +200,6 @@ async function killedUp(name: string, ms: number): Promise<void> {
 async function throughput(h1: LabHost, h2: LabHost, direction: 'to' | 'from' = 'to'): Promise<number> {
   const server = h1.spawn(['docker', 'run', '--rm', '--network', 'host', WORKLOADS, 'iperf3', '--server', '--one-off'], { stdio: 'ignore' });
   await until('iperf3 to listen', async () => (await h1.exec(['ss', '-Hltn', 'sport', '=', ':5201'])).stdout !== '');
-  // twice the burst a limited link lets through at once is nothing in this time
   const client = ['run', '--rm', '--network', 'host', WORKLOADS, 'iperf3', '--client', h1.address, '--time', '1', '--json'];
   const report = JSON.parse(await docker(h2, ...client, ...(direction === 'from' ? ['--reverse'] : []))) as { end: { sum_received: { bits_per_second: number } } };
   if (server.exitCode === null) await once(server, 'exit');
@@ -231,8 +231,9 @@ async function lifeOf(name: string): Promise<Life> {
   for (const group of await groupsOf(name)) {
     const files = (await readdir(group, { recursive: true })).filter((file) => file.endsWith('cgroup.procs'));
     for (const pid of (await Promise.all(files.map((file) => contentOf(join(group, file))))).join('').split('\n').map(Number)) {
-      if (pid === 0) continue;
-      life.pids.set(pid, await startOf(pid));
+      const start = pid === 0 ? '' : await startOf(pid);
+      if (start === '') continue;
+      life.pids.set(pid, start);
       for (const namespace of await namespacesOf(pid)) if (!machineOwn.has(namespace)) life.namespaces.add(namespace);
     }
   }
@@ -245,17 +246,25 @@ async function nothingLeft(name: string, before: Machine, lived?: Life): Promise
   const { base, lock } = labPlaces(name);
   expect([base, lock].filter((path) => existsSync(path))).toEqual([]);
   expect(await machine(name)).toEqual(before);
-  for (const [pid, start] of lived?.pids ?? []) expect([pid, await startOf(pid)]).not.toEqual([pid, start]);
-  const all = (await readdir('/proc')).map(Number).filter((pid) => pid > 0);
-  const inUse = new Set((await Promise.all(all.map(namespacesOf))).flat());
-  expect([...(lived?.namespaces ?? [])].filter((namespace) => inUse.has(namespace))).toEqual([]);
+  if (lived === undefined) return;
+  // the kernel takes a moment to finish with a process, and longer with the namespaces it was the last in
+  await vi.waitFor(async () => {
+    const alive = await Promise.all([...lived.pids].map(async ([pid, start]) => ((await startOf(pid)) === start ? [pid] : [])));
+    expect(alive.flat()).toEqual([]);
+    const inUse = new Set((await Promise.all((await allPids()).map(namespacesOf))).flat());
+    expect([...lived.namespaces].filter((namespace) => inUse.has(namespace))).toEqual([]);
+  }, { timeout: 5_000, interval: 100 });
 }
 
 async function groupsOf(name: string): Promise<string[]> {
   return (await hierarchies()).map((hierarchy) => join(hierarchy.path, 'coat-lab', name)).filter((path) => existsSync(path));
 }
 
+const allPids = async (): Promise<number[]> => (await readdir('/proc')).map(Number).filter((pid) => pid > 0);
+
+/** None for a dead process that nobody has collected yet. */
 async function namespacesOf(pid: number): Promise<string[]> {
+  if ((await startOf(pid)) === '') return [];
   const kinds = ['mnt', 'pid', 'net', 'uts', 'ipc', 'cgroup'];
   return (await Promise.all(kinds.map((kind) => readlink(`/proc/${pid}/ns/${kind}`).catch(() => '')))).filter(Boolean);
 }

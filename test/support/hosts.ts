@@ -13,7 +13,7 @@ export const [h1, h2, h3, h4] = ['h1', 'h2', 'h3', 'h4'].map((name) => lab.host(
 export const IMAGE = 'coat-lab/workloads';
 
 /** On two busy cores everything may take long; a test that waits this long has failed. */
-export const PATIENCE_MS = 60_000;
+export const PATIENCE_MS = 30_000;
 
 /** Runs docker on a host. @returns what it printed, without the last line end */
 export async function docker(host: LabHost, ...args: string[]): Promise<string> {

@@ -13,7 +13,7 @@ const TIDY_MS = 20_000;
 async function onHost(host: LabHost): Promise<Remains> {
   const { stdout } = await host.exec(['sh', '/share/fixtures/remains.sh']);
   const sections = stdout.split(/^## /m).slice(1).map((section) => section.trimEnd().split('\n'));
-  return Object.fromEntries(sections.map(([title, ...lines]) => [title, lines]));
+  return Object.fromEntries(sections.map(([title, ...lines]): [string, string[]] => [title!, lines]));
 }
 
 /** Of every host that runs. */

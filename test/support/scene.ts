@@ -88,10 +88,16 @@ export class Peer extends Container {
 export class Scene {
   readonly #names: string[] = [];
   readonly #undo: (() => unknown)[] = [];
+  readonly #everywhere: ((host: LabHost) => Promise<unknown>)[] = [];
 
   /** Something to put back at the end, last first. */
   finally(undo: () => unknown): void {
     this.#undo.push(undo);
+  }
+
+  /** Something to do on every host at the end, when the containers are gone. */
+  finallyEverywhere(undo: (host: LabHost) => Promise<unknown>): void {
+    this.#everywhere.push(undo);
   }
 
   /** A name for a container, which is removed at the end on whichever host it is. */
@@ -127,8 +133,9 @@ export class Scene {
   async end(): Promise<void> {
     const failures: unknown[] = [];
     for (const undo of this.#undo.reverse()) await Promise.resolve().then(undo).catch((error: unknown) => failures.push(error));
-    const hosts = lab.hosts.filter((host) => host.running && this.#names.length > 0);
-    await Promise.all(hosts.map((host) => host.exec(['docker', 'rm', '--force', '--volumes', ...this.#names], { okCodes: [0, 1], timeout: PATIENCE_MS })));
+    const hosts = lab.hosts.filter((host) => host.running);
+    if (this.#names.length > 0) await Promise.all(hosts.map((host) => host.exec(['docker', 'rm', '--force', '--volumes', ...this.#names], { okCodes: [0, 1], timeout: PATIENCE_MS })));
+    for (const undo of this.#everywhere) await Promise.all(hosts.map(undo)).catch((error: unknown) => failures.push(error));
     if (failures.length > 0) throw failures[0];
   }
 }
