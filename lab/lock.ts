@@ -61,11 +61,6 @@ export class FileLock implements AsyncDisposable {
     return undefined;
   }
 
-  /** Lets others share it. There may be a moment in between in which somebody else has it alone. */
-  async share(): Promise<void> {
-    await flock(this.#file, 'shared', true);
-  }
-
   async release(): Promise<void> {
     await this.#file.close();
   }

@@ -5,6 +5,7 @@ import { boot } from './boot.ts';
 import { alone } from './claim.ts';
 import { destroy } from './destroy.ts';
 import { makeDisk } from './disk.ts';
+import { allDone } from './done.ts';
 import { makeImages } from './images/all.ts';
 import { buildIn, type Tell } from './images/build.ts';
 import { makeHostCgroups } from './kernel/cgroups.ts';
@@ -78,13 +79,10 @@ async function makeHosts(spec: LabSpec, tell: Tell, signal: AbortSignal | undefi
   signal?.throwIfAborted();
   tell(`booting ${spec.hosts.map((host) => `${host.name} (engine ${host.engine})`).join(', ')}`);
   await makeUnderlay(spec);
-  // all of them to their end, also when one fails: what still boots would outlive the removal
-  const booted = await Promise.allSettled(spec.hosts.map(async (host) => {
+  await allDone(spec.hosts.map(async (host) => {
     const { lower, seed } = images.get(host.engine)!;
     await makeDisk(spec, host.name, buildIn(await makeHostCgroups(spec.name, host.name), tell, signal), seed);
     await boot(spec, host.name, lower, signal);
   }));
-  const failed = booted.find((result) => result.status === 'rejected');
-  if (failed !== undefined) throw failed.reason;
   return record;
 }

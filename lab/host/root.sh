@@ -76,5 +76,6 @@ umount -l /old
 rmdir /old
 # as service managers have it: Docker passes mounts of managed plugins and of bind propagation on
 mount --make-rshared /
-exec env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 \
+# Older versions of unshare(1) let what they start ignore these, and a shell cannot take that back.
+exec env --default-signal=INT,TERM -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 \
   /bin/sh /run/lab/init

@@ -6,6 +6,7 @@ import { run } from '../../driver/host/run.ts';
 import { until } from '../../driver/host/until.ts';
 import { boot } from '../boot.ts';
 import { makeDisk } from '../disk.ts';
+import { allDone } from '../done.ts';
 import { LabHost } from '../host.ts';
 import { killGroup, makeHostCgroups, removeGroup } from '../kernel/cgroups.ts';
 import { addNetns } from '../kernel/underlay.ts';
@@ -32,10 +33,12 @@ export interface EngineImages {
  * @param build in the cgroups of the seed's host
  */
 export async function makeImages(spec: LabSpec, build: Build): Promise<Map<Engine, EngineImages>> {
+  const engines = [...new Set(spec.hosts.map((host) => host.engine))];
+  // at once: each of them waits for the network half of its time
+  const [image, ...lowers] = await allDone([workloads(build), ...engines.map((engine) => engineRoot(engine, build))] as const);
   const images = new Map<Engine, EngineImages>();
-  const image = await workloads(build);
-  for (const engine of new Set(spec.hosts.map((host) => host.engine))) {
-    const lower = await engineRoot(engine, build);
+  for (const [i, engine] of engines.entries()) {
+    const lower = lowers[i]!;
     images.set(engine, { lower, seed: await seed(engine, lower, image.id, build, () => loadOnce(spec, engine, lower, image.path, build)) });
   }
   await removeTree(labPlaces(spec.name).host(SEED_HOST));

@@ -1,6 +1,7 @@
 import { mkdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readIfThere, writeAtomic } from '../../driver/host/files.ts';
+import { KeyedQueue } from '../../driver/host/queue.ts';
 import { run } from '../../driver/host/run.ts';
 import { FileLock } from '../lock.ts';
 import { CACHE } from '../places.ts';
@@ -10,7 +11,10 @@ import { removeOlder } from './older.ts';
 
 const STAMP = 'complete';
 
-/** What this process has taken from the cache, with the shared lock that keeps others from removing it. */
+/** Within this process, which needs no lock against itself. */
+const queue = new KeyedQueue();
+
+/** What this process has taken from the cache, with the shared lock that keeps others from removing it (see older.ts). */
 const taken = new Map<string, FileLock>();
 
 /**
@@ -22,39 +26,24 @@ const taken = new Map<string, FileLock>();
  * @param key of what content exactly
  * @param make fills the empty directory it is given
  */
-export async function cached(label: string, key: string, build: Build, make: (directory: string) => Promise<void>): Promise<string> {
+export function cached(label: string, key: string, build: Build, make: (directory: string) => Promise<void>): Promise<string> {
   const name = `${label}-${key}`;
   const place = join(CACHE, name);
-  const whole = async (): Promise<boolean> => (await readIfThere(join(place, STAMP))) === name;
-  if (taken.has(name) && (await whole())) return place;
+  return queue.run(name, async () => {
+    const whole = async (): Promise<boolean> => (await readIfThere(join(place, STAMP))) === name;
+    if (taken.has(name) && (await whole())) return place;
+    await taken.get(name)?.release();
+    taken.delete(name);
+    taken.set(name, await FileLock.take(`${place}.used`, 'shared'));
+    if (await whole()) return place;
 
-  const options = {
-    what: `a lab that builds ${name}`,
-    waiting: (holder: string): void => build.tell(`waiting for ${holder}`),
-    signal: build.signal,
-  };
-  const sharing = await FileLock.take(`${place}.lock`, 'shared', options);
-  if (await whole()) return keep(name, sharing, place);
-  await sharing.release();
-
-  const lock = await FileLock.take(`${place}.lock`, 'exclusive', options);
-  try {
-    if (!(await whole())) {
-      await fill(name, place, make);
-      await removeOlder(label, key);
-    }
-    await lock.share();
-  } catch (error) {
-    await lock.release();
-    throw error;
-  }
-  return keep(name, lock, place);
-}
-
-async function keep(name: string, lock: FileLock, place: string): Promise<string> {
-  await taken.get(name)?.release();
-  taken.set(name, lock);
-  return place;
+    const what = `a lab that builds ${name}`;
+    await using _lock = await FileLock.take(`${place}.lock`, 'exclusive', { what, waiting: (holder) => build.tell(`waiting for ${holder}`), signal: build.signal });
+    if (await whole()) return place;
+    await fill(name, place, make);
+    await removeOlder(label, key);
+    return place;
+  });
 }
 
 /** Who has the lock knows that a draft which is there already has lost its maker. */

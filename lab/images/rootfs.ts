@@ -25,9 +25,11 @@ export async function rootfs(label: string, recipe: Recipe, build: Build): Promi
   return join(place, 'rootfs');
 }
 
-function options(recipe: Recipe): string[] {
+export function options(recipe: Recipe): string[] {
   return [
     '--variant=minbase',
+    // what is whole is flushed at once, at the end (see cached.ts)
+    '--dpkgopt=force-unsafe-io',
     ...LEFT_OUT.map((path) => `--dpkgopt=path-exclude=${path}`),
     `--include=${recipe.packages.join(',')}`,
     ...laterHooks(recipe),
