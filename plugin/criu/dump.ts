@@ -1,6 +1,7 @@
-import { mkdir, readFile, stat, writeFile, unlink } from 'node:fs/promises';
+import { mkdir, readdir, readFile, stat, writeFile, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { CoatError } from '../../driver/host/errors.ts';
+import { until } from '../../driver/host/until.ts';
 import type { RunningContainer } from './container.ts';
 import type { HostSide } from './host.ts';
 import { lastErrors } from './log.ts';
@@ -60,12 +61,21 @@ export interface ArmedDump {
   disarm(): void;
 }
 
+/**
+ * Leaves the plugin's cgroups, waits for the word, and becomes the dump. When the agent dies, containerd kills all that is in
+ * the plugin's cgroups, and a CRIU killed in the middle leaves its victim with foreign code inside; so it must outlive us.
+ */
+const WAITING_DUMP = `
+leave() { echo $$ >"$1/cgroup.procs"; }
+if [ -e /sys/fs/cgroup/cgroup.procs ]; then leave /sys/fs/cgroup; else for hierarchy in /sys/fs/cgroup/*; do leave "$hierarchy"; done; fi 2>/dev/null
+read -r word && exec "$@"`;
+
 /** Starts all that can be started before the freeze: to start a program from here costs as much as a tenth of a small dump. */
 export function armDump(host: HostSide, container: RunningContainer, directory: string): ArmedDump {
   let tell: (word: string) => void;
   const word = new Promise<string>((resolve) => (tell = resolve));
   const checkpoint = ['runc', `--root=${container.runcRoot}`, 'checkpoint', '--leave-running', ...sharedFlags, `--image-path=${directory}/images`, `--work-path=${directory}/work`, container.id];
-  const ended = host.run(['sh', '-c', 'read -r word && exec "$@"', 'sh', ...checkpoint], { input: word, env: { PATH: HOST_PATH, HOME: `${directory}/home` } });
+  const ended = host.run(['sh', '-c', WAITING_DUMP, 'sh', ...checkpoint], { input: word, env: { PATH: HOST_PATH, HOME: `${directory}/home` } });
   ended.catch(() => undefined);
   return {
     async fire() {
@@ -82,6 +92,19 @@ export function armDump(host: HostSide, container: RunningContainer, directory: 
     },
     disarm: () => tell(''),
   };
+}
+
+/** Waits until no dump into `directory` is under way, as one that an earlier life of this agent began. @throws CoatError `timeout` */
+export async function dumpEnded(host: HostSide, directory: string): Promise<void> {
+  const goesOn = async (pid: string): Promise<boolean> => (await readFile(host.path(`/proc/${pid}/cmdline`), 'utf8').catch(() => '')).includes(`--image-path=${directory}/`);
+  await until(
+    'an earlier dump to end',
+    async () => {
+      const pids = (await readdir(host.path('/proc'))).filter((name) => /^\d+$/.test(name));
+      return !(await Promise.all(pids.map(goesOn))).includes(true);
+    },
+    { timeout: 120_000, every: 100 },
+  );
 }
 
 /** runc leaves this mark beside its state; a container that was not taken away must not keep it. */

@@ -112,7 +112,11 @@ export class Arrival {
     if (lack) throw new CoatError('cut-short', `the container's state did not arrive whole: ${lack}`);
     this.#door!.order(`restore ${sharedFlags.join(' ')}`);
     const patience = RESTORE_MS + (this.#preparation.memory / 2 ** 20) * RESTORE_MS_PER_MIB;
-    const code = await this.timeline.step('runc restore', () => this.#door!.heard('restored', patience, endsWith(this.#started!)));
+    const heard = (event: string): Promise<string> => this.#door!.heard(event, patience, endsWith(this.#started!));
+    const restored = this.timeline.step('runc restore', () => heard('restored'));
+    // what of it is whose: CRIU makes the namespaces, Docker is told the pid and answers with `start`, CRIU does the rest
+    void this.timeline.step('… until the pid', () => heard('pid')).then(() => this.timeline.step('… until start', () => heard('start'))).catch(() => undefined);
+    const code = await restored;
     if (code !== '0') throw await this.#restoreFailed();
     const total = (pages: boolean): number => Object.keys(received).reduce((sum, name) => sum + (isPages(name) === pages ? received[name]! : 0), 0);
     return { memory: total(true), state: total(false) };

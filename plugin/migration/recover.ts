@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { explain } from '../../driver/host/errors.ts';
 import { findContainer } from '../criu/container.ts';
-import { cleanUpDump, forgetDump } from '../criu/dump.ts';
+import { cleanUpDump, dumpEnded, forgetDump } from '../criu/dump.ts';
 import { thaw } from '../criu/freezer.ts';
 import { unmountMemory } from '../criu/memory.ts';
 import { changeClaim, withdraw } from './claims.ts';
@@ -21,6 +21,8 @@ export async function recoverSource(deps: MoverDependencies, entry: Extract<Jour
   const container = await findContainer(host, entry.containerId).catch(() => undefined);
   const back = async (): Promise<void> => {
     if (container) {
+      // CRIU freezes again what it found frozen
+      await dumpEnded(host, departureDirectory(entry.id));
       for (const { network, ip } of entry.endpoints) await overlay.uncut(network, ip);
       await forgetDump(host, container);
       await thaw(host, container);

@@ -48,10 +48,10 @@ export class Move {
   /** Never throws: what happened is the last event. */
   async run(): Promise<Report> {
     try {
+      this.#emit({ type: 'started', id: this.id, container: this.#name, from: this.#deps.self, to: this.#request.to });
       this.#enter('planned');
       const plan = await this.#timeline.step('look at both hosts', () => planMove(this.#deps, this.#request.container, this.#request.to));
       this.#name = plan.name;
-      this.#emit({ type: 'started', id: this.id, container: plan.name, from: this.#deps.self, to: this.#request.to });
       await this.#move(plan);
       const report = this.#report('migrated');
       this.#emit({ type: 'done', report });

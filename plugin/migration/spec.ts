@@ -13,9 +13,15 @@ export function destinationBody(inspect: Inspect): Record<string, unknown> {
   const endpoints = Object.entries(inspect.NetworkSettings.Networks).map(([name, settings]) => [name, pinned(settings, inspect.Id)]);
   return {
     ...inspect.Config,
-    HostConfig: { ...inspect.HostConfig, Runtime: RUNTIME },
+    HostConfig: { ...inspect.HostConfig, Runtime: RUNTIME, NetworkMode: networkMode(inspect) },
     NetworkingConfig: { EndpointsConfig: Object.fromEntries(endpoints) as Record<string, unknown> },
   };
+}
+
+/** Compose names a network by its id, which is another one on every engine; its name is the same. */
+function networkMode({ HostConfig: { NetworkMode }, NetworkSettings }: Inspect): string {
+  const byId = Object.entries(NetworkSettings.Networks).find(([, { NetworkID }]) => NetworkID === NetworkMode);
+  return byId ? byId[0] : NetworkMode;
 }
 
 function pinned(settings: EndpointSettings, id: string): Record<string, unknown> {

@@ -32,10 +32,11 @@ export class Timeline {
     }
   }
 
-  /** Steps another host measured, whose clock read `theirNow` when ours reads now. */
+  /** Steps another host measured, whose clock read `theirNow` when ours reads now. To be called before {@link Timeline.thawed}. */
   adopt(steps: readonly Step[], theirNow: number): void {
     const shift = this.now() - theirNow;
-    this.steps.push(...steps.map((step) => ({ ...step, start: step.start + shift })));
+    const frozenAt = this.#frozenAt ?? Infinity;
+    this.steps.push(...steps.map((step) => ({ ...step, start: step.start + shift, blackout: step.start + shift >= frozenAt })));
   }
 
   frozen(): void {

@@ -37,7 +37,7 @@ export function whereabouts({ outcome, container, from, to, blackout }: Report):
     case 'migrated':
       return `${container} runs on ${to}.`;
     case 'refused':
-      return `Nothing was changed: ${container} is on ${from} as before.`;
+      return 'Nothing was changed.';
     case 'rolled-back':
       return `Everything was undone: ${container} is on ${from}${blackout === undefined ? '' : `, and stood still for ${duration(blackout)}`}.`;
     case 'in-doubt':

@@ -87,7 +87,7 @@ Carried: memory 52.4 MB, state 1.2 kB, files 0 B, image 1 GB
 });
 
 test.each([
-  ['refused', 'Nothing was changed: web is on alpha as before.'],
+  ['refused', 'Nothing was changed.'],
   ['rolled-back', 'Everything was undone: web is on alpha, and stood still for 312 ms.'],
   ['in-doubt', "web stays frozen on alpha until beta can say whether it runs there: see 'docker coat status'."],
 ] as const)('after %s', (outcome, sentence) => {

@@ -101,6 +101,11 @@ test('the destination creates the same container with every address pinned', () 
   });
 });
 
+test("a network that is named by its engine's id gets its name", () => {
+  const body = destinationBody({ ...inspect({ HostConfig: { NetworkMode: 'e9a5' } }), NetworkSettings: { Networks: { shop: { ...inspect().NetworkSettings.Networks['shop']!, NetworkID: 'e9a5' } } } });
+  expect(body['HostConfig']).toMatchObject({ NetworkMode: 'shop' });
+});
+
 describe('a claim on its way', () => {
   const claim: Claim = { network: 'n', ip: '10.42.0.2', mac: 'm', host: 'h1', epoch: 3 };
 
