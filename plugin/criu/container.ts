@@ -7,9 +7,6 @@ import type { HostSide } from './host.ts';
 const RuncState = z.object({
   init_process_pid: z.number().int().positive(),
   cgroup_paths: z.record(z.string(), z.string()),
-  config: z.object({
-    namespaces: z.array(z.object({ type: z.string(), path: z.string().optional() })),
-  }),
 });
 
 /** A running container as runc on this host knows it. */
@@ -20,8 +17,6 @@ export interface RunningContainer {
   /** The container's init, as the host counts. */
   pid: number;
   freezer: { version: 1 | 2; path: string };
-  /** Set where runc was told to use a network namespace that has a path: a container that has moved before. */
-  netnsPath: string | undefined;
 }
 
 const RUNTIMES = '/run/docker';
@@ -43,7 +38,6 @@ export async function findContainer(host: HostSide, id: string): Promise<Running
         runcRoot,
         pid: state.init_process_pid,
         freezer: freezerOf(state.cgroup_paths),
-        netnsPath: state.config.namespaces.find((namespace) => namespace.type === 'NEWNET')?.path || undefined,
       };
     } catch (error) {
       if (codeOf(error) !== 'ENOENT' && codeOf(error) !== 'ENOTDIR') throw error;

@@ -17,7 +17,7 @@ export class Door {
   readonly #fds: Record<(typeof PIPES)[number], number>;
   readonly #socket: Socket;
   readonly #seen = new Map<string, string>();
-  readonly #waiting = new Map<string, (words: string) => void>();
+  readonly #waiting = new Set<{ event: string; tell: (words: string) => void }>();
 
   private constructor(fds: Record<(typeof PIPES)[number], number>) {
     this.#fds = fds;
@@ -41,15 +41,17 @@ export class Door {
     const seen = this.#seen.get(event);
     if (seen !== undefined) return seen;
     let timer: NodeJS.Timeout | undefined;
+    const waiter = { event, tell: (_words: string): void => undefined };
     const answer = new Promise<string>((resolve, reject) => {
-      this.#waiting.set(event, resolve);
+      waiter.tell = resolve;
+      this.#waiting.add(waiter);
       timer = setTimeout(() => reject(new CoatError('timeout', `the runtime did not say "${event}" within ${timeoutMs} ms`)), timeoutMs);
     });
     try {
       return await (ends ? Promise.race([answer, ends]) : answer);
     } finally {
       clearTimeout(timer);
-      this.#waiting.delete(event);
+      this.#waiting.delete(waiter);
     }
   }
 
@@ -72,6 +74,6 @@ export class Door {
   #heard(line: string): void {
     const [event = '', ...words] = line.split(' ');
     this.#seen.set(event, words.join(' '));
-    this.#waiting.get(event)?.(words.join(' '));
+    for (const waiter of this.#waiting) if (waiter.event === event) waiter.tell(words.join(' '));
   }
 }

@@ -3,8 +3,10 @@ import type { Readable } from 'node:stream';
 import { CoatError, explain } from '../../driver/host/errors.ts';
 import { arrivalBundle, type OciConfig } from '../criu/bundle.ts';
 import { Door } from '../criu/door.ts';
-import { sharedFlags } from '../criu/dump.ts';
+import { DESCRIPTORS, sharedFlags } from '../criu/dump.ts';
+import { Gate } from '../criu/gate.ts';
 import { lastErrors } from '../criu/log.ts';
+import type { HostSide } from '../criu/host.ts';
 import { mountMemory, unmountMemory } from '../criu/memory.ts';
 import { runSetKey } from '../criu/setkey.ts';
 import { isPages, missing, receiveFollowed, type Sizes } from '../transfer/follow.ts';
@@ -41,6 +43,7 @@ export class Arrival {
   readonly #directory: string;
   #door: Door | undefined;
   #images: Promise<Sizes> | undefined;
+  #gate: Gate | undefined;
   #started: Promise<void> | undefined;
 
   constructor(deps: MoverDependencies, preparation: Preparation, containerId: string) {
@@ -51,6 +54,10 @@ export class Arrival {
     this.timeline = new Timeline(deps.self);
   }
 
+  get #netns(): string {
+    return this.#containerId.slice(0, 12);
+  }
+
   /** The writable layer's first pass, into a layer nothing has mounted yet. */
   async files(stream: Readable): Promise<void> {
     await unpack(await this.#layer('UpperDir'), stream, 'upper');
@@ -59,7 +66,7 @@ export class Arrival {
   /** Plumbs and holds the endpoints, and takes `docker start` as far as it goes without the container's memory. */
   async ready(): Promise<void> {
     const { host, overlay, containers } = this.#deps;
-    const netns = this.#containerId.slice(0, 12);
+    const netns = this.#netns;
     await this.timeline.step('plumb', async () => {
       for (const endpoint of this.#preparation.endpoints) await overlay.expect({ ...endpoint, netns });
     });
@@ -75,6 +82,15 @@ export class Arrival {
       const bundle = await this.#door!.heard('create', RUNTIME_CALLED_MS, endsWith(this.#started));
       await this.#adapt(bundle, netnsPath(netns));
     });
+  }
+
+  /** Starts `runc restore`, which waits at CRIU's door. */
+  async arm(descriptors: string): Promise<void> {
+    const { host } = this.#deps;
+    await writeFile(host.path(`${this.#directory}/images/${DESCRIPTORS}`), descriptors);
+    this.#gate = await Gate.make(host, this.#directory);
+    this.#door!.order(`restore ${netnsPath(this.#netns)} ${sharedFlags.join(' ')}`);
+    await this.#gate.reached(this.#door!.heard('restored', RUNTIME_CALLED_MS, endsWith(this.#started!)));
   }
 
   /** Takes the endpoints' frames in, to hold them: ahead of the redirect, so that none finds the door shut. */
@@ -110,7 +126,7 @@ export class Arrival {
     const received = (await this.#images) ?? {};
     const lack = missing(sent, received);
     if (lack) throw new CoatError('cut-short', `the container's state did not arrive whole: ${lack}`);
-    this.#door!.order(`restore ${sharedFlags.join(' ')}`);
+    this.#gate!.open();
     const patience = RESTORE_MS + (this.#preparation.memory / 2 ** 20) * RESTORE_MS_PER_MIB;
     const heard = (event: string): Promise<string> => this.#door!.heard(event, patience, endsWith(this.#started!));
     const restored = this.timeline.step('runc restore', () => heard('restored'));
@@ -133,6 +149,7 @@ export class Arrival {
   /** After the commit: Docker's own end of the start, and this directory's. */
   async settle(): Promise<void> {
     await this.#started;
+    this.#gate?.close();
     this.#door?.close();
     await unmountMemory(this.#deps.host, this.#directory);
   }
@@ -142,6 +159,8 @@ export class Arrival {
     const { containers, overlay, host, log } = this.#deps;
     const attempt = (what: string, work: Promise<unknown> | undefined): Promise<unknown> =>
       Promise.resolve(work).catch((error: unknown) => log.warn({ what, error: explain(error) }, 'could not undo a part of an arrival'));
+    this.#gate?.close();
+    this.#gate = undefined;
     this.#door?.abort(why);
     await this.#started?.catch(() => undefined);
     await attempt('container', containers.remove(this.#containerId));
@@ -153,8 +172,9 @@ export class Arrival {
   async #adapt(bundle: string, netns: string): Promise<void> {
     const { host } = this.#deps;
     const path = host.path(`${bundle}/config.json`);
-    const { config, setKey } = arrivalBundle(JSON.parse(await readFile(path, 'utf8')) as OciConfig, netns, { path: DOOR, directory: this.#directory });
+    const { config, setKey, sysctl } = arrivalBundle(JSON.parse(await readFile(path, 'utf8')) as OciConfig, { path: DOOR, directory: this.#directory });
     await writeFile(path, JSON.stringify(config));
+    for (const [name, value] of Object.entries(sysctl)) await setSysctl(host, netns, name, value);
     if (setKey) await runSetKey(host, setKey, netns, this.#containerId, bundle);
   }
 
@@ -175,6 +195,11 @@ export class Arrival {
       cause,
     });
   }
+}
+
+/** One setting of a network namespace, as sysctl(8) spells it. */
+async function setSysctl(host: HostSide, netns: string, name: string, value: string): Promise<void> {
+  await host.run(['tee', `/proc/sys/${name.replaceAll('.', '/')}`], { netns, input: value });
 }
 
 /** Rejects when `started` does, and never resolves. */

@@ -1,5 +1,6 @@
+import { readFile } from 'node:fs/promises';
 import { Readable } from 'node:stream';
-import { armDump, type ArmedDump, cleanUpDump, forgetDump, prepareDump } from '../criu/dump.ts';
+import { armDump, type ArmedDump, DESCRIPTORS, forgetDump } from '../criu/dump.ts';
 import { freeze, processes, thaw } from '../criu/freezer.ts';
 import { mountMemory, unmountMemory } from '../criu/memory.ts';
 import type { Peer } from '../agent/peer.ts';
@@ -11,6 +12,8 @@ import { pack } from '../transfer/tar.ts';
 import type { Plan } from './plan.ts';
 import type { MoverDependencies } from './ports.ts';
 
+/** Images, changed files, a ping that watches over each, and one to spare. */
+const CONNECTIONS = 5;
 /** Room for CRIU's images besides the memory itself, bytes. */
 const IMAGES_ROOM = 512 << 20;
 /** When the destination is asked what became of it instead of waited for, ms. Its own patience is shorter for all but huge containers. */
@@ -58,11 +61,21 @@ export class Departure {
     await packing.done;
   }
 
-  /** Everything the dump needs that can be had before the freeze. */
+  /** Everything of the dump that can be done before the freeze. */
   async prepare(): Promise<void> {
     await mountMemory(this.#deps.host, this.#directory, this.#plan.memory * 2 + IMAGES_ROOM);
-    await prepareDump(this.#deps.host, this.#plan.container, this.#directory);
-    this.#dump = armDump(this.#deps.host, this.#plan.container, this.#directory);
+    this.#dump = await armDump(this.#deps.host, this.#plan.container, this.#directory);
+  }
+
+  /** Everything of the restore that can be done before the dump. Needs {@link Departure.prepare}. */
+  async armDestination(): Promise<void> {
+    const descriptors = await readFile(this.#deps.host.path(`${this.#directory}/images/${DESCRIPTORS}`), 'utf8');
+    await this.#peer.call('/v1/moves/arm', { id: this.#id, descriptors });
+  }
+
+  /** Has the connections open that the blackout will use at once: a handshake costs both hosts some 10 ms of processor. */
+  async warmUp(): Promise<void> {
+    await Promise.all(Array.from({ length: CONNECTIONS }, () => this.#peer.call('/v1/ping', {})));
   }
 
   freeze(): Promise<void> {
@@ -113,7 +126,6 @@ export class Departure {
 
   async cleanUp(): Promise<void> {
     this.#dump?.disarm();
-    await cleanUpDump(this.#deps.host, this.#plan.container);
     await unmountMemory(this.#deps.host, this.#directory);
   }
 

@@ -1,6 +1,6 @@
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import { explain } from '../../driver/host/errors.ts';
-import { HOST_PATH } from '../criu/dump.ts';
+import { HOST_PATH } from '../criu/gate.ts';
 import type { HostSide } from '../criu/host.ts';
 
 /** The version of the CRIU that the host's runc finds; asked once, as it takes a program. */

@@ -10,6 +10,7 @@ import type { Step } from '../agent/api.ts';
  *     prepare    Preparation             container created, endpoints known
  *     files      tar of the writable layer, first pass
  *     ready      → {}                    endpoints plumbed and held, runtime waiting
+ *     arm        Arming → {}             `runc restore` is started and waits at CRIU's door
  *     accept     → {}                    frames that come from now on are held
  *     images     CRIU's images, memory and all, followed while they are dumped
  *     delta      what changed of the writable layer since
@@ -57,6 +58,9 @@ export const Preparation = z.object({
 export type Preparation = z.infer<typeof Preparation>;
 
 export const Reference = z.object({ id: Id });
+
+/** runc's `descriptors.json`, which it reads before it starts CRIU. */
+export const Arming = z.object({ id: Id, descriptors: z.string() });
 
 /** What was sent as `images`, to be compared with what came. */
 export const Landing = z.object({ id: Id, sent: z.record(z.string(), z.number()) });

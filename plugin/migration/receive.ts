@@ -10,7 +10,7 @@ import { criuFacts } from './facts.ts';
 import type { JournalEntry } from './journal.ts';
 import type { MoverDependencies } from './ports.ts';
 import { refusalAtDestination } from './preflight.ts';
-import { type Arrival as Arrived, Landing, Offer, type Outcome, parse, Preparation, Reference, type Verdict } from './protocol.ts';
+import { type Arrival as Arrived, Arming, Landing, Offer, type Outcome, parse, Preparation, Reference, type Verdict } from './protocol.ts';
 
 type Entry = Extract<JournalEntry, { role: 'destination' }>;
 
@@ -43,6 +43,10 @@ export class Receiver {
     });
     routes.upload('/v1/moves/files', (stream, query) => inTurn(idOf(query), () => this.#arrival(idOf(query)).files(stream).then(() => ({}))));
     routes.call('/v1/moves/ready', (body) => inTurn(parse(Reference, body).id, () => this.#arrival(parse(Reference, body).id).ready().then(() => ({}))));
+    routes.call('/v1/moves/arm', (body) => {
+      const { id, descriptors } = parse(Arming, body);
+      return inTurn(id, () => this.#arrival(id).arm(descriptors).then(() => ({})));
+    });
     routes.call('/v1/moves/accept', (body) => inTurn(parse(Reference, body).id, () => this.#arrival(parse(Reference, body).id).accept().then(() => ({}))));
     // not in turn: it lasts as long as the dump, and the delta comes meanwhile
     routes.upload('/v1/moves/images', (stream, query) => this.#arrival(idOf(query)).receiveImages(stream).then(() => ({})));

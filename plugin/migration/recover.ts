@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { explain } from '../../driver/host/errors.ts';
 import { findContainer } from '../criu/container.ts';
-import { cleanUpDump, dumpEnded, forgetDump } from '../criu/dump.ts';
+import { dumpEnded, forgetDump } from '../criu/dump.ts';
 import { thaw } from '../criu/freezer.ts';
 import { unmountMemory } from '../criu/memory.ts';
 import { changeClaim, withdraw } from './claims.ts';
@@ -39,7 +39,6 @@ export async function recoverSource(deps: MoverDependencies, entry: Extract<Jour
       const state = entry.state === 'left' ? 'running' : await ask();
       if (state === 'running') await endAtSource(deps, container, { ...entry, name: entry.container });
       else await back();
-      if (container) await cleanUpDump(host, container);
       await unmountMemory(host, departureDirectory(entry.id));
       await peers.get(entry.peer).call('/v1/moves/finish', { id: entry.id });
       await journal.remove(entry.id);

@@ -118,11 +118,12 @@ export class Move {
       step('ready at destination', () => peer.call('/v1/moves/ready', { id: this.id }, { signal: this.#signal, timeout: 60_000 })),
       step('prepare dump', () => departure.prepare()),
     ]);
+    await step('prepare restore', () => departure.armDestination());
 
     this.#signal.throwIfAborted();
     this.#enter('redirected');
     undo.add('redirect', () => redirectEverywhere(this.#deps, endpoints, withdraw(this.#deps.self), plan.reachable));
-    await step('accept', () => peer.call('/v1/moves/accept', { id: this.id }));
+    await allOf([step('warm up', () => departure.warmUp()), step('accept', () => peer.call('/v1/moves/accept', { id: this.id }))]);
     for (const warning of await step('redirect', () => redirectEverywhere(this.#deps, endpoints, redirect(peer.name), plan.reachable))) this.#warn(warning);
 
     this.#signal.throwIfAborted();

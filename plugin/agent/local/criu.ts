@@ -1,5 +1,5 @@
 import { CoatError } from '../../../driver/host/errors.ts';
-import { HOST_PATH } from '../../criu/dump.ts';
+import { HOST_PATH } from '../../criu/gate.ts';
 import type { HostSide } from '../../criu/host.ts';
 
 /**

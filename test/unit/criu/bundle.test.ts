@@ -6,13 +6,19 @@ const door = { path: '/door', directory: '/run/coat/restore/abc' };
 const config = (hooks?: OciConfig['hooks']): OciConfig => ({
   ociVersion: '1.2.0',
   ...(hooks ? { hooks } : {}),
-  linux: { namespaces: [{ type: 'mount' }, { type: 'network' }, { type: 'pid' }], seccomp: { defaultAction: 'x' } },
+  linux: {
+    namespaces: [{ type: 'mount' }, { type: 'network' }, { type: 'pid' }],
+    sysctl: { 'net.ipv4.ip_unprivileged_port_start': '0', 'kernel.shm_rmid_forced': '1' },
+    seccomp: { defaultAction: 'x' },
+  },
 });
 
-test('the network namespace gets its path and the door its hook; nothing else changes', () => {
-  const { config: changed, setKey } = arrivalBundle(config(), '/run/coat/netns/abc', door);
+test('the network is left to the one who starts runc, the door gets its hook; nothing else changes', () => {
+  const { config: changed, setKey, sysctl } = arrivalBundle(config(), door);
   expect(setKey).toBeUndefined();
-  expect(changed.linux.namespaces).toEqual([{ type: 'mount' }, { type: 'network', path: '/run/coat/netns/abc' }, { type: 'pid' }]);
+  expect(changed.linux.namespaces).toEqual([{ type: 'mount' }, { type: 'pid' }]);
+  expect(changed.linux.sysctl).toEqual({ 'kernel.shm_rmid_forced': '1' });
+  expect(sysctl).toEqual({ 'net.ipv4.ip_unprivileged_port_start': '0' });
   expect(changed.hooks?.createRuntime).toEqual([{ path: '/door', args: ['coat-runc', 'coat-hook', '/run/coat/restore/abc'] }]);
   expect(changed.linux['seccomp']).toEqual({ defaultAction: 'x' });
 });
@@ -20,7 +26,7 @@ test('the network namespace gets its path and the door its hook; nothing else ch
 test("Docker's own hook is taken out and returned, others stay", () => {
   const own = { path: '/proc/1/exe', args: ['libnetwork-setkey', '-exec-root=/run/docker', 'a', 'b'] };
   const other = { path: '/usr/bin/nvidia-container-runtime-hook', args: ['nvidia', 'prestart'] };
-  const { config: changed, setKey } = arrivalBundle(config({ prestart: [own, other], poststop: [other] }), '/n', door);
+  const { config: changed, setKey } = arrivalBundle(config({ prestart: [own, other], poststop: [other] }), door);
   expect(setKey).toEqual(own);
   expect(changed.hooks?.prestart).toEqual([other]);
   expect(changed.hooks?.['poststop']).toEqual([other]);
