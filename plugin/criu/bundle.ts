@@ -1,6 +1,7 @@
 /** The part of an OCI runtime configuration that a restore changes; the rest is passed on as it is. */
 export interface OciConfig {
   hooks?: Partial<Record<'prestart' | 'createRuntime', OciHook[]>> & Record<string, unknown>;
+  annotations?: Record<string, string>;
   linux: { namespaces: { type: string; path?: string }[]; sysctl?: Record<string, string> } & Record<string, unknown>;
   [key: string]: unknown;
 }
@@ -10,6 +11,15 @@ export interface OciHook {
   args?: string[];
   env?: string[];
 }
+
+/**
+ * CRIU's options for a restore that runc has no flags for, or that it must not overrule: its configuration file comes after
+ * runc's own choice (runc libcontainer/criu_linux.go, handleCriuConfigurationFile).
+ *
+ * No network lock, as frames are held. No cgroups: the restored tasks stay in CRIU's, where runc has put it, which is the
+ * container's. Otherwise CRIU takes them to the cgroup they had at the source, which on cgroup v2 runc does not correct.
+ */
+export const RESTORE_OPTIONS = 'network-lock skip\nmanage-cgroups=ignore\n';
 
 export interface ArrivalBundle {
   config: OciConfig;
@@ -25,8 +35,10 @@ export interface ArrivalBundle {
  *
  * Docker up to 27 plumbs the network in a `prestart` hook, which runs inside `runc restore` and so inside the
  * blackout; it is taken out and returned, for the agent to run it early. Later engines plumb by themselves.
+ *
+ * @param options path of a file with {@link RESTORE_OPTIONS}, on the host
  */
-export function arrivalBundle(config: OciConfig, door: { path: string; directory: string }): ArrivalBundle {
+export function arrivalBundle(config: OciConfig, door: { path: string; directory: string }, options: string): ArrivalBundle {
   const isSetKey = (hook: OciHook): boolean => hook.args?.[0] === 'libnetwork-setkey';
   const prestart = config.hooks?.prestart ?? [];
   const setKey = prestart.find(isSetKey);
@@ -34,6 +46,7 @@ export function arrivalBundle(config: OciConfig, door: { path: string; directory
   const ofNetwork = ([name]: [string, string]): boolean => name.startsWith('net.');
   const changed: OciConfig = {
     ...config,
+    annotations: { ...config.annotations, 'org.criu.config': options },
     hooks: {
       ...config.hooks,
       prestart: prestart.filter((hook) => !isSetKey(hook)),

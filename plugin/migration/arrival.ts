@@ -1,7 +1,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { CoatError, explain } from '../../driver/host/errors.ts';
-import { arrivalBundle, type OciConfig } from '../criu/bundle.ts';
+import { arrivalBundle, type OciConfig, RESTORE_OPTIONS } from '../criu/bundle.ts';
 import { Door } from '../criu/door.ts';
 import { DESCRIPTORS, sharedFlags } from '../criu/dump.ts';
 import { Gate } from '../criu/gate.ts';
@@ -54,6 +54,10 @@ export class Arrival {
     this.timeline = new Timeline(deps.self);
   }
 
+  get #options(): string {
+    return `${this.#directory}/criu.conf`;
+  }
+
   get #netns(): string {
     return this.#containerId.slice(0, 12);
   }
@@ -71,10 +75,9 @@ export class Arrival {
       for (const endpoint of this.#preparation.endpoints) await overlay.expect({ ...endpoint, netns });
     });
     await mountMemory(host, this.#directory, this.#preparation.memory * 2 + IMAGES_ROOM);
-    await mkdir(host.path(`${this.#directory}/criu/.criu`), { recursive: true });
     await mkdir(host.path(`${this.#directory}/images`));
     await mkdir(host.path(`${this.#directory}/work`));
-    await writeFile(host.path(`${this.#directory}/criu/.criu/default.conf`), 'network-lock skip\n');
+    await writeFile(host.path(this.#options), RESTORE_OPTIONS);
     this.#door = await Door.open(host, this.#directory);
     await this.timeline.step('docker start', async () => {
       this.#started = containers.start(this.#containerId);
@@ -172,7 +175,7 @@ export class Arrival {
   async #adapt(bundle: string, netns: string): Promise<void> {
     const { host } = this.#deps;
     const path = host.path(`${bundle}/config.json`);
-    const { config, setKey, sysctl } = arrivalBundle(JSON.parse(await readFile(path, 'utf8')) as OciConfig, { path: DOOR, directory: this.#directory });
+    const { config, setKey, sysctl } = arrivalBundle(JSON.parse(await readFile(path, 'utf8')) as OciConfig, { path: DOOR, directory: this.#directory }, this.#options);
     await writeFile(path, JSON.stringify(config));
     for (const [name, value] of Object.entries(sysctl)) await setSysctl(host, netns, name, value);
     if (setKey) await runSetKey(host, setKey, netns, this.#containerId, bundle);

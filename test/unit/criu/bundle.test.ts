@@ -14,19 +14,20 @@ const config = (hooks?: OciConfig['hooks']): OciConfig => ({
 });
 
 test('the network is left to the one who starts runc, the door gets its hook; nothing else changes', () => {
-  const { config: changed, setKey, sysctl } = arrivalBundle(config(), door);
+  const { config: changed, setKey, sysctl } = arrivalBundle(config(), door, '/criu.conf');
   expect(setKey).toBeUndefined();
   expect(changed.linux.namespaces).toEqual([{ type: 'mount' }, { type: 'pid' }]);
   expect(changed.linux.sysctl).toEqual({ 'kernel.shm_rmid_forced': '1' });
   expect(sysctl).toEqual({ 'net.ipv4.ip_unprivileged_port_start': '0' });
   expect(changed.hooks?.createRuntime).toEqual([{ path: '/door', args: ['coat-runc', 'coat-hook', '/run/coat/restore/abc'] }]);
+  expect(changed.annotations).toEqual({ 'org.criu.config': '/criu.conf' });
   expect(changed.linux['seccomp']).toEqual({ defaultAction: 'x' });
 });
 
 test("Docker's own hook is taken out and returned, others stay", () => {
   const own = { path: '/proc/1/exe', args: ['libnetwork-setkey', '-exec-root=/run/docker', 'a', 'b'] };
   const other = { path: '/usr/bin/nvidia-container-runtime-hook', args: ['nvidia', 'prestart'] };
-  const { config: changed, setKey } = arrivalBundle(config({ prestart: [own, other], poststop: [other] }), door);
+  const { config: changed, setKey } = arrivalBundle(config({ prestart: [own, other], poststop: [other] }), door, '/criu.conf');
   expect(setKey).toEqual(own);
   expect(changed.hooks?.prestart).toEqual([other]);
   expect(changed.hooks?.['poststop']).toEqual([other]);
