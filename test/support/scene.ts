@@ -60,7 +60,8 @@ export class Peer extends Container {
 
   /** How many answers it has had so far. */
   async answers(): Promise<number> {
-    const lines = async (): Promise<string[]> => (await this.logs()).split('\n');
+    // its log begins anew, with nothing, where it has moved to
+    const lines = async (): Promise<string[]> => (await this.logs()).split('\n').filter(Boolean);
     const before = (await lines()).length;
     await this.docker('kill', '--signal', 'USR1');
     const said = await until(`${this.name} to count`, async () => (await lines())[before], { timeout: PATIENCE_MS });
