@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { explain } from '../../driver/host/errors.ts';
+import { CoatError, explain } from '../../driver/host/errors.ts';
 import { Undo } from '../../driver/host/undo.ts';
 import type { MigrationEvent, MigrationRequest, Phase, Report } from '../agent/api.ts';
 import { announce, changeClaim, redirect, withdraw } from './claims.ts';
@@ -57,6 +57,7 @@ export class Move {
       this.#emit({ type: 'done', report });
       return report;
     } catch (error) {
+      this.#deps.log.warn({ migration: this.id, container: this.#name, phase: this.phase, error: explain(error) }, 'a move has failed');
       const report = this.#report(this.phase === 'planned' ? 'refused' : 'rolled-back');
       this.#emit({ type: 'failed', problem: asProblem(error), report });
       return report;
@@ -238,9 +239,11 @@ function restarts({ HostConfig }: Plan['inspect']): boolean {
 
 export function asProblem(error: unknown): { code: string; message: string; hint?: string } {
   const { code, hint } = error as { code?: unknown; hint?: unknown };
+  const said = error instanceof CoatError ? error.message : explain(error);
   return {
     code: typeof code === 'string' ? code : 'failed',
-    message: error instanceof Error && error.name === 'AbortError' ? 'the migration was cancelled' : explain(error),
+    // one sentence on one line; its causes are in the log
+    message: error instanceof Error && error.name === 'AbortError' ? 'the migration was cancelled' : said.replace(/\s*\n\s*/g, ' '),
     ...(typeof hint === 'string' ? { hint } : {}),
   };
 }
