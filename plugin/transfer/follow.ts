@@ -1,4 +1,4 @@
-import { closeSync, openSync, readdirSync, readSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readdirSync, readSync, writeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CoatError } from '../../driver/host/errors.ts';
 import type { Reader } from './reader.ts';
@@ -38,17 +38,12 @@ export async function* follow(directory: string, ended: Promise<unknown>, sizes:
         const file = files.get(name) ?? openSync(`${directory}/${name}`, 'r');
         files.set(name, file);
         sizes[name] ??= 0;
-        for (;;) {
-          const head = header(name);
-          const buffer = Buffer.allocUnsafe(head.length + 4 + CHUNK);
-          const length = readSync(file, buffer, head.length + 4, CHUNK, sizes[name]);
-          if (length === 0) break;
-          head.copy(buffer);
-          buffer.writeUInt32BE(length, head.length);
-          sizes[name] += length;
+        for (let waiting = fstatSync(file).size - sizes[name]; waiting > 0; ) {
+          const frame = readFrame(file, name, sizes[name], Math.min(waiting, CHUNK));
+          waiting -= frame.length;
+          sizes[name] += frame.length;
           fresh = true;
-          yield buffer.subarray(0, head.length + 4 + length);
-          if (length < CHUNK) break;
+          yield frame.bytes;
         }
       }
       if (last) break;
@@ -94,6 +89,12 @@ export function missing(sent: Sizes, received: Sizes): string | undefined {
 
 export const isPages = (name: string): boolean => /^pages-\d+\.img$/.test(name);
 
-function header(name: string): Buffer {
-  return Buffer.concat([Buffer.from([Buffer.byteLength(name)]), Buffer.from(name)]);
+function readFrame(file: number, name: string, at: number, length: number): { bytes: Buffer; length: number } {
+  const head = 1 + Buffer.byteLength(name) + 4;
+  const bytes = Buffer.allocUnsafe(head + length);
+  bytes.writeUInt8(head - 5, 0);
+  bytes.write(name, 1);
+  const read = readSync(file, bytes, head, length, at);
+  bytes.writeUInt32BE(read, head - 4);
+  return { bytes: bytes.subarray(0, head + read), length: read };
 }
