@@ -1,6 +1,7 @@
 import { CoatError } from '../host/errors.ts';
 import { Undo } from '../host/undo.ts';
 import { withoutLength } from '../ipam/address.ts';
+import { removeNetns } from '../kernel/netns.ts';
 import { linkExists, createVeth } from '../kernel/veth.ts';
 import { firstClaim, mayUse, taken } from '../overlay/claims.ts';
 import { endpointMac, innerName, linkOf, portName } from '../overlay/names.ts';
@@ -73,6 +74,8 @@ export async function deleteEndpoint(room: Room, id: string): Promise<void> {
   const endpoint = room.local.endpoints.get(id);
   if (!endpoint) return;
   await room.local.endpoints.delete(id);
+  // one whose container never came still has its namespace's name
+  if (endpoint.netns !== undefined) await removeNetns(room, endpoint.netns);
   // the reconciler removes the port, which nothing explains any more, and after the last one the bridge
   if (endpoint.joined) await room.reconciler.now(true);
 }

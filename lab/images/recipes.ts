@@ -31,8 +31,6 @@ export const WORKLOADS_RECIPE: Recipe = {
   suite: 'trixie',
   packages: [
     'python3', 'iperf3', 'sockperf', 'redis-server', 'redis-tools', 'postgresql', 'nginx-light', 'wrk',
-    // lets root pass for another user: for PostgreSQL on machines whose root lacks CAP_SYS_RESOURCE (docs/limits.md)
-    'libuid-wrapper',
     'iproute2', 'iputils-ping', 'procps', 'socat', 'ca-certificates',
   ],
   proof: 'usr/bin/redis-server',

@@ -25,8 +25,13 @@ export class Door {
     createInterface({ input: this.#socket }).on('line', (line) => this.#heard(line));
   }
 
-  static async open(host: HostSide, directory: string): Promise<Door> {
+  static async make(host: HostSide, directory: string): Promise<Door> {
     await run(['mkfifo', '-m', '600', ...PIPES.map((name) => host.path(`${directory}/${name}`))]);
+    return Door.open(host, directory);
+  }
+
+  /** The pipes that an earlier life of this agent made. @throws Error `ENOENT` */
+  static open(host: HostSide, directory: string): Door {
     const open = (name: string): number => openSync(host.path(`${directory}/${name}`), constants.O_RDWR | constants.O_NONBLOCK);
     return new Door({ events: open('events'), orders: open('orders'), pid: open('pid'), go: open('go'), done: open('done') });
   }

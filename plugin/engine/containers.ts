@@ -15,6 +15,7 @@ export interface Inspect {
     IpcMode: string;
     UsernsMode: string;
     Privileged: boolean;
+    Init?: boolean | null;
     AutoRemove: boolean;
     RestartPolicy: RestartPolicy;
     PortBindings: Record<string, unknown> | null;

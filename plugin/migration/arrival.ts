@@ -78,7 +78,7 @@ export class Arrival {
     await mkdir(host.path(`${this.#directory}/images`));
     await mkdir(host.path(`${this.#directory}/work`));
     await writeFile(host.path(this.#options), RESTORE_OPTIONS);
-    this.#door = await Door.open(host, this.#directory);
+    this.#door = await Door.make(host, this.#directory);
     await this.timeline.step('docker start', async () => {
       this.#started = containers.start(this.#containerId);
       this.#started.catch(() => undefined);
@@ -160,16 +160,18 @@ export class Arrival {
   /** Gives everything up, in any state. Each step is tried whatever became of the others. */
   async abandon(why: string): Promise<void> {
     const { containers, overlay, host, log } = this.#deps;
-    const attempt = (what: string, work: Promise<unknown> | undefined): Promise<unknown> =>
+    const tried = (what: string, work: Promise<unknown> | undefined): Promise<unknown> =>
       Promise.resolve(work).catch((error: unknown) => log.warn({ what, error: explain(error) }, 'could not undo a part of an arrival'));
     this.#gate?.close();
     this.#gate = undefined;
+    // an arrival of an earlier life of this agent may still have a runtime waiting at its door
+    this.#door ??= attempt(() => Door.open(host, this.#directory));
     this.#door?.abort(why);
     await this.#started?.catch(() => undefined);
-    await attempt('container', containers.remove(this.#containerId));
-    for (const { network, ip } of this.#preparation.endpoints) await attempt('endpoint', overlay.forget(network, ip));
+    await tried('container', containers.remove(this.#containerId));
+    for (const { network, ip } of this.#preparation.endpoints) await tried('endpoint', overlay.forget(network, ip));
     this.#door?.close();
-    await attempt('memory', unmountMemory(host, this.#directory));
+    await tried('memory', unmountMemory(host, this.#directory));
   }
 
   async #adapt(bundle: string, netns: string): Promise<void> {
@@ -197,6 +199,14 @@ export class Arrival {
       hint: 'the container goes on at the source',
       cause,
     });
+  }
+}
+
+function attempt<T>(work: () => T): T | undefined {
+  try {
+    return work();
+  } catch {
+    return undefined;
   }
 }
 

@@ -42,9 +42,9 @@ export class Departure {
   async sendImage(signal: AbortSignal, progress: (bytes: number) => void): Promise<void> {
     const { containers } = this.#deps;
     const { inspect } = this.#plan;
-    const image = await containers.image(inspect.Image);
-    // by its tag where it still is that image, so that the destination has it under the same name
-    const ref = image?.tags.includes(inspect.Config.Image) ? inspect.Config.Image : inspect.Image;
+    // by its name where it still means that image here and no other there, so that the destination has it under the same one
+    const named = (await containers.image(inspect.Config.Image))?.id === inspect.Image && !this.#plan.verdict.nameTaken;
+    const ref = named ? inspect.Config.Image : inspect.Image;
     const stream = await containers.save(ref);
     stream.on('data', (chunk: Buffer) => progress((this.bytes.image += chunk.length)));
     await this.#peer.upload('/v1/moves/image', stream, { signal });

@@ -3,7 +3,7 @@ import { CoatError } from '../../driver/host/errors.ts';
 import { findContainer, type RunningContainer } from '../criu/container.ts';
 import { processes } from '../criu/freezer.ts';
 import type { Inspect } from '../engine/containers.ts';
-import { criuFacts, interfaceNames, limitsReadable, residentMemory, undumpable } from './facts.ts';
+import { behindLink, criuFacts, interfaceNames, limitsReadable, residentMemory, undumpable } from './facts.ts';
 import type { MoverDependencies } from './ports.ts';
 import { nameOf, refusalAtSource } from './preflight.ts';
 import type { Endpoint, Verdict } from './protocol.ts';
@@ -43,6 +43,7 @@ export async function planMove(deps: MoverDependencies, ref: string, to: string)
     hosts: overlay.hosts(),
     coatNetworks: new Set(attached.filter(([, { NetworkID }]) => onEngine.has(NetworkID)).map(([name]) => name)),
     undumpable: await undumpable(host, pids),
+    behindLink: inspect && container ? await behindLink(host, container.pid, mountPoints(inspect)) : undefined,
     limitsReadable: await limitsReadable(host, pids),
     criu: await criuFacts(host),
     kernel: os.release(),
@@ -74,4 +75,9 @@ export async function planMove(deps: MoverDependencies, ref: string, to: string)
     peers.others().map((peer) => peer.call('/v1/settled', { revision: 0 }, { timeout: PROBE_MS }).then(() => peer.name, () => undefined)),
   );
   return { name: nameOf(inspect), inspect, container, endpoints, memory, verdict, reachable: answers.filter((name) => name !== undefined) };
+}
+
+/** Where the engine mounts something into the container; `--init` brings a mount of its own. */
+function mountPoints({ Mounts, HostConfig }: Inspect): string[] {
+  return [...Mounts.map(({ Destination }) => Destination), ...(HostConfig.Init === true ? ['/sbin/docker-init'] : [])];
 }

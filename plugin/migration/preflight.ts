@@ -15,6 +15,8 @@ export interface SourceFacts {
   coatNetworks: ReadonlySet<string>;
   /** Names under which file descriptors of its processes go that CRIU cannot dump. */
   undumpable: readonly string[];
+  /** A mount point of it that lies behind a symbolic link. */
+  behindLink: string | undefined;
   /** Whether CRIU may read the limits of its processes. */
   limitsReadable: boolean;
   criu: { version: string } | { problem: string };
@@ -73,6 +75,9 @@ function refusedHost(facts: SourceFacts, inspect: Inspect, name: string): Refusa
   if (criu) return criu;
   const [undumpable] = facts.undumpable;
   if (undumpable) return refuse('undumpable', `a process of ${name} uses ${undumpable}, which CRIU cannot carry over`, 'docs/limits.md lists what cannot move, and ways around it');
+  if (facts.behindLink) {
+    return refuse('mount-behind-link', `${name} has a mount at ${facts.behindLink}, whose path is a symbolic link in its image, and CRIU cannot find it there`, facts.behindLink === '/sbin/docker-init' ? 'run it without --init' : 'mount it at its real path');
+  }
   if (!facts.limitsReadable) {
     return refuse('no-sys-resource', `${name} runs processes of other users than root, whose limits root of ${facts.self} may not read`, 'CRIU needs CAP_SYS_RESOURCE there; give it to this machine, or run the container as root');
   }

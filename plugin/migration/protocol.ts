@@ -45,6 +45,8 @@ export const Offer = z.object({
 export type Offer = z.infer<typeof Offer>;
 export interface Verdict {
   image: 'present' | 'absent';
+  /** Whether the image's name means another image there, which must keep it. */
+  nameTaken: boolean;
 }
 
 export const Preparation = z.object({

@@ -87,8 +87,8 @@ export class Receiver {
       kernel: os.release(),
     });
     if (refusal) throw refusal;
-    const image = await containers.image(offer.image.id);
-    return { image: image ? 'present' : 'absent' };
+    const [byId, byName] = await Promise.all([containers.image(offer.image.id), containers.image(offer.image.ref)]);
+    return { image: byId ? 'present' : 'absent', nameTaken: byName !== undefined && byName.id !== offer.image.id };
   }
 
   async #prepare(preparation: Preparation, from: string): Promise<Record<string, never>> {

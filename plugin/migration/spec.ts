@@ -10,7 +10,7 @@ export const RUNTIME = 'coat';
  * have left to Docker at first, and which the container must now keep.
  */
 export function destinationBody(inspect: Inspect): Record<string, unknown> {
-  const endpoints = Object.entries(inspect.NetworkSettings.Networks).map(([name, settings]) => [name, pinned(settings, inspect.Id)]);
+  const endpoints = Object.entries(inspect.NetworkSettings.Networks).map(([name, settings]) => [name, pinned(settings, [inspect.Id.slice(0, 12), inspect.Config.Hostname])]);
   return {
     ...inspect.Config,
     HostConfig: { ...inspect.HostConfig, Runtime: RUNTIME, NetworkMode: networkMode(inspect) },
@@ -24,14 +24,13 @@ function networkMode({ HostConfig: { NetworkMode }, NetworkSettings }: Inspect):
   return byId ? byId[0] : NetworkMode;
 }
 
-function pinned(settings: EndpointSettings, id: string): Record<string, unknown> {
-  const short = id.slice(0, 12);
+/** @param implied names that the engine lists as aliases by itself, up to version 1.44 of its API */
+function pinned(settings: EndpointSettings, implied: readonly string[]): Record<string, unknown> {
   return {
     IPAMConfig: { ...settings.IPAMConfig, IPv4Address: settings.IPAddress },
     MacAddress: settings.MacAddress,
     Links: settings.Links ?? null,
-    // engines before 26 list the container's short id as an alias; the new container gets its own
-    Aliases: settings.Aliases?.filter((alias) => alias !== short) ?? null,
+    Aliases: settings.Aliases?.filter((alias) => !implied.includes(alias)) ?? null,
     DriverOpts: settings.DriverOpts ?? null,
     ...(settings.GwPriority === undefined ? {} : { GwPriority: settings.GwPriority }),
   };

@@ -5,6 +5,7 @@ import { until } from '../../driver/host/until.ts';
 import type { LabHost } from '../../lab/host.ts';
 import { labPlaces } from '../../lab/places.ts';
 import { docker, expectNotMoved, h1, h2, h4, lab, migrate, PATIENCE_MS, where } from '../support/hosts.ts';
+import { mayReadLimits } from '../support/machine.ts';
 import { remains } from '../support/remains.ts';
 import { type Container, scene, type Scene } from '../support/scene.ts';
 import { smallImage } from '../support/small-image.ts';
@@ -129,4 +130,13 @@ test('an image that the destination does not have and the source has lost', scen
   await rename(file, `${file}.lost`);
   scene.finally(() => rename(`${file}.lost`, file));
   await refused(scene, server, 'h2', { code: 'image-gone', message: /image/ });
+}));
+
+test('processes of another user, where root may not read their limits; elsewhere they move', scene(async (scene) => {
+  const server = await scene.echo(h1, { docker: ['--user', '1234'] });
+  if (!(await mayReadLimits(h1))) return refused(scene, server, 'h2', { code: 'no-sys-resource', message: /limits/ });
+  const peer = await scene.peer(server);
+  await server.moveTo(h2);
+  expect(await server.exec('stat', '--format', '%u', '/proc/1')).toBe('1234');
+  await peer.unharmed();
 }));

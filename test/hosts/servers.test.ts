@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { until } from '../../driver/host/until.ts';
 import { h1, h2, h3, IMAGE, PATIENCE_MS } from '../support/hosts.ts';
+import { mayReadLimits } from '../support/machine.ts';
 import { scene, type Scene, WORKLOAD } from '../support/scene.ts';
 import { Talk } from '../support/talk.ts';
 
@@ -58,7 +59,9 @@ async function sockets(container: string): Promise<string> {
   return (await h1.exec(['nsenter', `--net=/proc/${pid}/ns/net`, 'ss', '--tcp', '--numeric', '--no-header'])).stdout;
 }
 
-test('PostgreSQL, which is many processes, keeps a transaction open', scene(async (scene) => {
+// elsewhere such a container is refused (refusals.test.ts), and the pre-fork server stands in for it
+const mayMove = await mayReadLimits(h1);
+if (mayMove) test('PostgreSQL, which is many processes, keeps a transaction open', scene(async (scene) => {
   const start = 'initdb --pgdata /tmp/data --auth trust > /dev/null && echo "host all all all trust" >> /tmp/data/pg_hba.conf && exec postgres -D /tmp/data -c "listen_addresses=*" -c unix_socket_directories=/tmp';
   const server = await scene.run(h1, 'postgres', ['sh', '-c', start], ['--user', 'postgres', '--env', 'PGHOST=/tmp']);
   await until('PostgreSQL', async () => (await server.exec('psql', '-tAc', 'select 1')) === '1', { timeout: 2 * PATIENCE_MS });
@@ -82,4 +85,22 @@ test('PostgreSQL, which is many processes, keeps a transaction open', scene(asyn
   await server.exec('psql', '-c', 'checkpoint');
   client.say('\\q');
   expect((await client.end()).code).toBe(0);
+}));
+
+test('a server of many processes keeps what each of them has put aside', scene(async (scene) => {
+  const server = await scene.run(h1, 'prefork', ['python3', '/w/prefork.py'], WORKLOAD);
+  await server.says('ready');
+  const [one, other] = ['one', 'other'].map((word) => talk(scene, word, ['python3', '/w/talk.py', server.ip, '7000'])) as [Talk, Talk];
+  one.say('add 5');
+  const pid = (await one.hears(/^\d+ 5 0\n/)).split(' ')[0]!;
+  other.say('add 30');
+  await other.hears(/^\d+ 30 0\n/);
+  await server.moveTo(h2);
+  one.say('add 2');
+  await one.hears(new RegExp(`^${pid} 7 0\n`));
+  one.say('commit');
+  await one.hears(new RegExp(`^${pid} 0 7\n`));
+  await server.moveTo(h1);
+  other.say('commit');
+  await other.hears(/^\d+ 0 37\n/);
 }));

@@ -28,7 +28,12 @@ export class Talk {
   }
 
   say(line: string): void {
-    this.#child.stdin!.write(`${line}\n`);
+    this.type(`${line}\n`);
+  }
+
+  /** Keys, as they are. */
+  type(keys: string): void {
+    this.#child.stdin!.write(keys);
   }
 
   /** The next of its lines that is like this one. */

@@ -35,10 +35,11 @@ test("Docker's own hook is taken out and returned, others stay", () => {
 
 test('the errors of a CRIU log on one line', () => {
   const log = [
-    '(00.003756) Error (criu/util.c:1534): rlimit: too low',
+    "(00.003700) Error (criu/util.c:1534): rlimit: Can't setup RLIMIT_NOFILE for self: Operation not permitted",
+    '(00.003756) Error (criu/util.c:1500): rlimit: too low',
     '(00.004000) Warn  (criu/x.c:1): never mind',
     '(00.011004)     42: Error (criu/sk-inet.c:185): inet: In-flight connection (l) for 1d25e',
   ].join('\n');
-  expect(lastErrors(log)).toBe('criu/util.c:1534: rlimit: too low; criu/sk-inet.c:185: inet: In-flight connection (l) for 1d25e');
+  expect(lastErrors(log)).toBe('criu/util.c:1500: rlimit: too low; criu/sk-inet.c:185: inet: In-flight connection (l) for 1d25e');
   expect(lastErrors('all good')).toBe('');
 });

@@ -22,7 +22,7 @@ const inspect = (change: { State?: object; HostConfig?: object; Mounts?: Inspect
 });
 
 const source = (change: Partial<SourceFacts> = {}): SourceFacts => ({
-  self: 'h1', to: 'h2', hosts: ['h1', 'h2'], ref: 'api', inspect: inspect(), coatNetworks: new Set(['shop']), undumpable: [], limitsReadable: true, criu: { version: '4.2.1' }, kernel: '6.18.1', imageThere: true, ...change,
+  self: 'h1', to: 'h2', hosts: ['h1', 'h2'], ref: 'api', inspect: inspect(), coatNetworks: new Set(['shop']), undumpable: [], behindLink: undefined, limitsReadable: true, criu: { version: '4.2.1' }, kernel: '6.18.1', imageThere: true, ...change,
 });
 
 describe('what the source refuses', () => {
@@ -46,6 +46,7 @@ describe('what the source refuses', () => {
     ['no-criu', { criu: { problem: 'not found' } }],
     ['old-criu', { criu: { version: '4.1.1' } }],
     ['undumpable', { undumpable: ['io_uring'] }],
+    ['mount-behind-link', { behindLink: '/sbin/docker-init' }],
     ['no-sys-resource', { limitsReadable: false }],
     ['image-gone', { imageThere: false }],
   ])('%s', (code, change) => {

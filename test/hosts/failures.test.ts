@@ -1,0 +1,137 @@
+import { access, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { until } from '../../driver/host/until.ts';
+import type { LabHost } from '../../lab/host.ts';
+import type { Report, Status } from '../../plugin/agent/api.ts';
+import { docker, expectMoved, expectNotMoved, h1, h2, lab, migrate, type Moved, PATIENCE_MS, where } from '../support/hosts.ts';
+import { expectRemains, remains } from '../support/remains.ts';
+import { type Container, scene, type Scene, WORKLOAD } from '../support/scene.ts';
+import { Talk } from '../support/talk.ts';
+
+/** Something that ends a move, once its connections are there and all is noted that must be the same afterwards. */
+async function takenBack(scene: Scene, server: Container, fails: () => Promise<unknown>): Promise<void> {
+  const peer = await scene.peer(server);
+  const before = await remains();
+  await fails();
+  await peer.goesOn();
+  expect(await where(server.name)).toEqual({ [server.host.name]: 'running' });
+  await expectRemains(before);
+  // what was taken back can be tried again, by name and all
+  await peer.unharmed();
+}
+
+const rolledBack = (moved: Moved, code: string | RegExp, message?: RegExp): void => expectNotMoved(moved, { outcome: 'rolled-back', code, ...(message ? { message } : {}) });
+
+/** A directory that all hosts have under one path. */
+async function everywhere(scene: Scene, word: string): Promise<string> {
+  const path = `/share/${scene.name(word)}`;
+  await mkdir(join(lab.shared, path.slice('/share'.length)));
+  scene.finally(() => rm(join(lab.shared, path.slice('/share'.length)), { recursive: true, force: true }));
+  return path;
+}
+
+test('CRIU cannot dump it: the other end of a socket is outside', scene(async (scene) => {
+  const volume = ['--volume', `${await everywhere(scene, 'sockets')}:/sockets`];
+  const outside = await scene.run(h1, 'outside', ['python3', '/w/stubborn.py', 'listen', '/sockets/one'], [...WORKLOAD, ...volume]);
+  await until('the outer end', () => outside.exec('test', '-S', '/sockets/one').then(() => true), { timeout: PATIENCE_MS });
+  const server = await scene.run(h1, 'stubborn', ['python3', '/w/stubborn.py', 'unix', '/sockets/one'], [...WORKLOAD, ...volume]);
+  await server.says('ready');
+  await outside.says('accepted');
+  await takenBack(scene, server, async () => rolledBack(await migrate(h1, server.name, 'h2'), 'dump-failed', /CRIU could not dump.*unix/));
+}));
+
+test('CRIU cannot restore it: a file it holds open is not there; with the file it moves', scene(async (scene) => {
+  const place = `/srv/${scene.name('held')}`;
+  for (const host of [h1, h2]) {
+    await mkdir(join(host.root, place));
+    scene.finally(() => rm(join(host.root, place), { recursive: true }));
+  }
+  const command = ['sh', '-c', 'exec 9>>/held/file; exec python3 /w/echo.py'];
+  const server = await scene.run(h1, 'holder', command, [...WORKLOAD, '--volume', `${place}:/held`]);
+  await server.says('ready');
+  await takenBack(scene, server, async () => rolledBack(await migrate(h1, server.name, 'h2'), 'restore-failed', /CRIU could not restore .* on h2.*held\/file/));
+  await writeFile(join(h2.root, place, 'file'), '');
+  const peer = await scene.peer(server);
+  await server.moveTo(h2);
+  await peer.unharmed();
+}));
+
+/** A server whose files take long to copy to h2, until the limit is lifted. */
+async function slowToCopy(scene: Scene): Promise<Container> {
+  const server = await scene.echo(h1);
+  await server.exec('sh', '-c', 'head -c 30000000 /dev/urandom > /srv/ballast');
+  scene.finally(() => lab.limit('h2', null));
+  await lab.limit('h2', '20mbit');
+  return server;
+}
+
+async function inPhase(phase: string): Promise<Status['migrations'][number]> {
+  return until(
+    `a migration to be ${phase}`,
+    async () => (JSON.parse(await docker(h1, 'coat', 'status', '--json')) as Status).migrations.find((each) => each.phase === phase),
+    { timeout: PATIENCE_MS },
+  );
+}
+
+test('one move of a container at a time, whatever it is called; the first goes on', scene(async (scene) => {
+  const server = await slowToCopy(scene);
+  const peer = await scene.peer(server);
+  const first = migrate(h1, server.name, 'h2');
+  await inPhase('copying');
+  const id = await server.docker('inspect', '--format', '{{.Id}}');
+  for (const ref of [server.name, id, id.slice(0, 12)]) expectNotMoved(await migrate(h1, ref, 'h3'), { outcome: 'refused', code: 'moving-already' });
+  await lab.limit('h2', null);
+  expectMoved(await first);
+  expect(await where(server.name)).toEqual({ h2: 'running' });
+  server.host = h2;
+  await peer.unharmed();
+}));
+
+test('the user thinks better of it: Ctrl-C before the freeze', scene(async (scene) => {
+  const server = await slowToCopy(scene);
+  await takenBack(scene, server, async () => {
+    const terminal = new Talk(h1, ['script', '--quiet', '--return', '--command', `docker coat migrate ${server.name} h2`, '/dev/null']);
+    await inPhase('copying');
+    terminal.type('\x03');
+    const { code, stdout } = await terminal.end();
+    expect(code).toBe(130);
+    expect(stdout).toMatch(new RegExp(`${server.name} stays on this host`));
+    await until('it to be taken back', async () => (JSON.parse(await docker(h1, 'coat', 'status', '--json')) as Status).migrations.length === 0, { timeout: PATIENCE_MS });
+  });
+  await lab.limit('h2', null);
+  const peer = await scene.peer(server);
+  await server.moveTo(h2);
+  await peer.unharmed();
+}));
+
+test('the destination\'s agent dies while CRIU restores there', scene(async (scene) => {
+  const server = await scene.echo(h1, { program: ['--mb=192'] });
+  const pid = await agentOf(h2);
+  await takenBack(scene, server, async () => {
+    const move = migrate(h1, server.name, 'h2');
+    await until('CRIU to restore', () => restoring(h2), { timeout: PATIENCE_MS, every: 2 });
+    await h2.exec(['kill', '-KILL', pid]);
+    const moved = await move;
+    expectNotMoved({ ...moved, report: { ...moved.report, warnings: [] } satisfies Report }, { outcome: 'rolled-back', code: /./ });
+    await until('another agent', async () => (await agentOf(h2)) !== pid, { timeout: PATIENCE_MS });
+    await until('it to answer', async () => (await h2.exec(['docker', 'coat', 'version'], { okCodes: [0, 1] })).code === 0, { timeout: PATIENCE_MS });
+  });
+  const peer = await scene.peer(server);
+  await server.moveTo(h2);
+  await peer.unharmed();
+}));
+
+/** Process number of the agent as its host counts, from runc's own record. */
+async function agentOf(host: LabHost): Promise<string> {
+  const id = await docker(host, 'plugin', 'ls', '--no-trunc', '--filter', 'enabled=true', '--format', '{{.ID}}');
+  const state = await readFile(join(host.root, `run/docker/runtime-runc/plugins.moby/${id}/state.json`), 'utf8');
+  return String((JSON.parse(state) as { init_process_pid: number }).init_process_pid);
+}
+
+/** Whether CRIU writes its log there. */
+async function restoring(host: LabHost): Promise<boolean> {
+  const place = join(host.root, 'run/coat/restore');
+  const logs = (await readdir(place)).map((id) => access(join(place, id, 'work/restore.log')).then(() => true, () => false));
+  return (await Promise.all(logs)).includes(true);
+}

@@ -1,0 +1,46 @@
+import { expect, test } from 'vitest';
+import { docker, h1, h2, h3, IMAGE, PATIENCE_MS } from '../support/hosts.ts';
+import { type Container, scene, WORKLOAD } from '../support/scene.ts';
+
+const OPTIONS = [...WORKLOAD, '--volume', '/share/fixtures:/fixtures:ro', '--env', 'PYTHONDONTWRITEBYTECODE=1'];
+
+/** Every file of a container, by its path. */
+async function files(container: Container): Promise<Map<string, string>> {
+  const { stdout } = await container.host.exec(['docker', 'exec', container.name, 'python3', '/fixtures/manifest.py'], { timeout: 2 * PATIENCE_MS });
+  return new Map(stdout.trim().split('\n').map((line) => [(JSON.parse(line) as { path: string }).path, line]));
+}
+
+/** Lines that only one of two file systems has; short enough to be read where there are any. */
+function differences(one: Map<string, string>, other: Map<string, string>): string[] {
+  const only = (mark: string, has: Map<string, string>, lacks: Map<string, string>): string[] => [...has].filter(([path, line]) => lacks.get(path) !== line).map(([, line]) => `${mark} ${line}`);
+  return [...only('-', one, other), ...only('+', other, one)].slice(0, 40);
+}
+
+test('a container that changes its files all the time has them as if it had never moved', scene(async (scene) => {
+  const moving = await scene.run(h1, 'rewrite', ['python3', '/w/rewrite.py'], OPTIONS);
+  await moving.says('prepared');
+  await moving.moveTo(h2);
+  await moving.moveTo(h3);
+  await moving.docker('kill', '--signal', 'TERM');
+  const [, steps] = (await moving.says(/^steps \d+$/)).split(' ');
+  expect(Number(steps)).toBeGreaterThan(20);
+  // what it wrote to one file, which it held open
+  expect(await moving.exec('cat', '/srv/steps')).toBe(Array.from({ length: Number(steps) }, (_, number) => number).join('\n'));
+
+  const still = await scene.run(h1, 'still', ['python3', '/w/rewrite.py', `--steps=${steps}`], OPTIONS);
+  await still.says(`steps ${steps}`);
+  const wanted = await files(still);
+  expect(differences(wanted, await files(moving))).toEqual([]);
+  // and this saw something at all
+  expect(wanted.size).toBeGreaterThan(1_000);
+  expect(JSON.parse(wanted.get('/srv/sparse')!)).toMatchObject({ sparse: true });
+  expect(JSON.parse(wanted.get('/srv/owned')!)).toMatchObject({ 'same as': '/srv/made/owned-too' });
+}));
+
+test('a new file in a directory of the image leaves the others there', scene(async (scene) => {
+  const server = await scene.run(h1, 'listed', ['sleep', 'infinity']);
+  const inImage = (await docker(h1, 'run', '--rm', IMAGE, 'ls', '/usr/lib')).split('\n');
+  await server.exec('touch', '/usr/lib/a-new-one');
+  await server.moveTo(h2);
+  expect((await server.exec('ls', '/usr/lib')).split('\n')).toEqual([...inImage, 'a-new-one'].sort());
+}));
