@@ -21,6 +21,12 @@ export interface OciHook {
  */
 export const RESTORE_OPTIONS = 'network-lock skip\nmanage-cgroups=ignore\n';
 
+/**
+ * The network namespace that runc is started in, whenever that is. It must be named, or `docker exec` would not enter the
+ * container's (runc libcontainer/container_linux.go, orderNamespacePaths).
+ */
+const OWN_NETWORK = '/proc/self/ns/net';
+
 export interface ArrivalBundle {
   config: OciConfig;
   /** Docker's own hook, to be run early. */
@@ -31,7 +37,7 @@ export interface ArrivalBundle {
 
 /**
  * Turns the bundle of a container that is to be created into that of one that is to be restored: `runc restore` is started in
- * the network namespace made for it and is told of none, and a hook tells the container's pid and waits for Docker's `start`.
+ * the network namespace made for it and stays there, and a hook tells the container's pid and waits for Docker's `start`.
  *
  * Docker up to 27 plumbs the network in a `prestart` hook, which runs inside `runc restore` and so inside the
  * blackout; it is taken out and returned, for the agent to run it early. Later engines plumb by themselves.
@@ -54,7 +60,7 @@ export function arrivalBundle(config: OciConfig, door: { path: string; directory
     },
     linux: {
       ...config.linux,
-      namespaces: config.linux.namespaces.filter(({ type }) => type !== 'network'),
+      namespaces: config.linux.namespaces.map((namespace) => (namespace.type === 'network' ? { ...namespace, path: OWN_NETWORK } : namespace)),
       // runc refuses those of a network that is not the container's own
       sysctl: Object.fromEntries(settings.filter((setting) => !ofNetwork(setting))),
     },

@@ -58,15 +58,27 @@ export class Receiver {
 
   /** After a restart: what had not been committed never will be; what had is seen through. */
   async recover(): Promise<void> {
-    for (const entry of await this.#deps.journal.all()) {
-      if (entry.role !== 'destination') continue;
-      this.#entries.set(entry.id, entry);
-      if (entry.state === 'running') {
+    for (const { role, id } of await this.#deps.journal.all()) {
+      if (role !== 'destination') continue;
+      await this.#queue.run(id, async () => {
+        // read anew in its turn: the source may have asked for the outcome meanwhile
+        const entry = await this.#entry(id);
+        if (entry?.state === 'arriving') await this.#abort(id, 'the agent of the destination was restarted');
+        if (entry?.state !== 'running') return;
         for (const { network, ip } of entry.endpoints) await this.#deps.overlay.release(network, ip).catch(() => undefined);
         void this.#own(entry);
-      }
-      if (entry.state === 'arriving') await this.#queue.run(entry.id, () => this.#abort(entry.id, 'the agent of the destination was restarted'));
+      });
     }
+  }
+
+  /** What this host knows of a move, from this life of the agent or an earlier one. */
+  async #entry(id: string): Promise<Entry | undefined> {
+    const known = this.#entries.get(id);
+    if (known) return known;
+    const written = await this.#deps.journal.read(id);
+    if (written?.role !== 'destination') return undefined;
+    this.#entries.set(id, written);
+    return written;
   }
 
   async #check(offer: Offer): Promise<Verdict> {
@@ -93,7 +105,7 @@ export class Receiver {
 
   async #prepare(preparation: Preparation, from: string): Promise<Record<string, never>> {
     const { id, container, endpoints } = preparation;
-    if (this.#entries.has(id)) throw new CoatError('known-move', `the migration ${id} has begun already`);
+    if (await this.#entry(id)) throw new CoatError('known-move', `the migration ${id} has begun already`);
     const entry: Entry = { role: 'destination', id, container, peer: from, endpoints: endpoints.map(({ network, ip }) => ({ network, ip })), state: 'arriving' };
     await this.#remember(entry);
     try {
@@ -144,7 +156,7 @@ export class Receiver {
   }
 
   async #outcome(id: string, from: string): Promise<Outcome> {
-    const entry = this.#entries.get(id);
+    const entry = await this.#entry(id);
     if (entry?.state === 'running') return { state: 'running' };
     if (entry) await this.#abort(id, 'the source gave the migration up');
     // a promise about a move this host never heard of: should its first message come late, it is refused

@@ -69,7 +69,7 @@ test('a container without connections is the same container elsewhere', scene(as
   await counter.says(/^3 /);
   await healthy(counter);
   const before = await inspect(counter);
-  const pids = await counter.exec('sh', '-c', 'cat /proc/[0-9]*/comm | sort | uniq');
+  const first = await counter.exec('cat', '/proc/1/comm', '/proc/1/cmdline');
 
   await counter.exec('sh', '-c', 'echo kept > /scratch/note');
   // the same engine, so that nothing differs only because that is another
@@ -77,7 +77,7 @@ test('a container without connections is the same container elsewhere', scene(as
   await healthy(counter);
   expect(strange(before, await inspect(counter))).toEqual([]);
   expect((await inspect(counter))['HostConfig.Runtime']).toBe('"coat"');
-  expect(await counter.exec('sh', '-c', 'cat /proc/[0-9]*/comm | sort | uniq')).toBe(pids);
+  expect(await counter.exec('cat', '/proc/1/comm', '/proc/1/cmdline')).toBe(first);
   expect(await counter.exec('cat', '/scratch/note', '/proc/sys/net/ipv4/ip_local_port_range')).toBe('kept\n20000\t30000');
   expect(await counter.exec('hostname')).toBe('counting-house');
   expect(await counter.exec('cat', '/etc/hosts')).toMatch(/192\.0\.2\.7\s+elsewhere/);

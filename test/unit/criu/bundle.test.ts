@@ -16,7 +16,7 @@ const config = (hooks?: OciConfig['hooks']): OciConfig => ({
 test('the network is left to the one who starts runc, the door gets its hook; nothing else changes', () => {
   const { config: changed, setKey, sysctl } = arrivalBundle(config(), door, '/criu.conf');
   expect(setKey).toBeUndefined();
-  expect(changed.linux.namespaces).toEqual([{ type: 'mount' }, { type: 'pid' }]);
+  expect(changed.linux.namespaces).toEqual([{ type: 'mount' }, { type: 'network', path: '/proc/self/ns/net' }, { type: 'pid' }]);
   expect(changed.linux.sysctl).toEqual({ 'kernel.shm_rmid_forced': '1' });
   expect(sysctl).toEqual({ 'net.ipv4.ip_unprivileged_port_start': '0' });
   expect(changed.hooks?.createRuntime).toEqual([{ path: '/door', args: ['coat-runc', 'coat-hook', '/run/coat/restore/abc'] }]);
