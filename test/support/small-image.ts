@@ -13,7 +13,8 @@ export async function smallImage(scene: Scene, host: LabHost): Promise<{ name: s
     if (ids !== '') await docker(each, 'rmi', '--force', ...new Set(ids.split('\n')));
   });
   try {
-    await docker(host, 'run', '--rm', '--volume', '/share:/share', IMAGE, 'sh', '-c', `sh /share/fixtures/small-image.sh ${name} > /share/${name}.tar`);
+    // on no network: Docker 28 keeps a rule of its own once a container was on its bridge
+    await docker(host, 'run', '--rm', '--network', 'none', '--volume', '/share:/share', IMAGE, 'sh', '-c', `sh /share/fixtures/small-image.sh ${name} > /share/${name}.tar`);
     const id = await docker(host, 'import', '--change', `LABEL coat-test=${name}`, '--change', 'ENV PATH=/usr/bin LANG=C.UTF-8', `/share/${name}.tar`, name);
     return { name, id };
   } finally {
