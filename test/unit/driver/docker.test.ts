@@ -310,6 +310,6 @@ describe('while the store is away', () => {
     expect(a.driver.replica.claims.has(`${KEY}/10.42.0.2`)).toBe(true);
     store.away = false;
     await until('the address to be given back', async () => (await claim('10.42.0.2')) === undefined);
-    expect(readdirSync(join(a.stateDir, 'releases'))).toEqual([]);
+    await until('the memory of it to go', () => readdirSync(join(a.stateDir, 'releases')).length === 0);
   });
 });
