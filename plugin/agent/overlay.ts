@@ -13,7 +13,6 @@ export function overlayOf(driver: Driver, membership: Membership): Overlay {
     uncut: (network, ip) => driver.uncut(network, ip),
     settled: (revision, timeout) => driver.settled(revision, timeout),
     networksOnEngine: () => networksOf(driver),
-    claim: (network, ip) => driver.replica.claims.get(`${network}/${ip}`),
     hosts: () => membership.all().map(({ name }) => name),
   };
 }

@@ -1,5 +1,5 @@
 import type { Log } from '../../driver/host/log.ts';
-import type { Claim } from '../../driver/overlay/records.ts';
+import type { ArrivalRequest } from '../../driver/network/arrivals.ts';
 import type { Store } from '../../driver/store/store.ts';
 import type { Peers } from '../agent/peer.ts';
 import type { HostSide } from '../criu/host.ts';
@@ -9,15 +9,7 @@ import type { Journal } from './journal.ts';
 /** What a move asks of the network, defined by the side that needs it; driver/driver.ts has it all. */
 export interface Overlay {
   /** Plumbs an endpoint into a network namespace before Docker asks for it, and holds its frames. */
-  expect(arrival: {
-    network: string;
-    ip: string;
-    mac: string;
-    prefixLength: number;
-    interfaceName: string;
-    /** Becomes `/run/coat/netns/<netns>` on the host. */
-    netns: string;
-  }): Promise<void>;
+  expect(arrival: ArrivalRequest): Promise<void>;
   /** From now on its frames that reach this host are held, whatever the records say. */
   accept(network: string, ip: string): Promise<void>;
   /** Lets the held frames go, in order. */
@@ -31,7 +23,6 @@ export interface Overlay {
   settled(revision: number, timeoutMs?: number): Promise<void>;
   /** Coat's networks on this engine: Docker's id → key in the store. */
   networksOnEngine(): ReadonlyMap<string, string>;
-  claim(network: string, ip: string): Claim | undefined;
   hosts(): readonly string[];
 }
 

@@ -95,7 +95,7 @@ export class Move {
     await journal.write(entry);
 
     this.#enter('prepared');
-    if (plan.verdict.image === 'absent') await step('send image', () => departure.sendImage(this.#signal, this.#progress('image', inspect)));
+    if (plan.verdict.image === 'absent') await step('send image', () => departure.sendImage(this.#signal, this.#progress('image')));
     for (const endpoint of endpoints) {
       undo.add('announced claim', () => changeClaim(store, endpoint, withdraw(this.#deps.self)));
       await changeClaim(store, endpoint, announce(peer.name));
@@ -198,7 +198,7 @@ export class Move {
     this.#emit({ type: 'warning', message });
   }
 
-  #progress(what: string, _inspect?: unknown): (bytes: number) => void {
+  #progress(what: string): (bytes: number) => void {
     let last = 0;
     return (bytes) => {
       const now = performance.now();

@@ -8,9 +8,6 @@ import { RunError } from '../../driver/host/run.ts';
  */
 const FAITHFUL = ['--xattrs', '--xattrs-include=*', '--acls', '--numeric-owner', '--format=pax'] as const;
 
-/** Pipes between us and tar: the default 64 KiB loses half of the throughput. */
-const CHUNK = 1 << 20;
-
 export interface Packing {
   stream: Readable;
   /** Settles when tar has ended. @throws RunError */
@@ -64,5 +61,3 @@ function ended(child: ReturnType<typeof spawn>, argv: readonly string[], okCodes
   done.catch(() => undefined);
   return done;
 }
-
-export { CHUNK };
