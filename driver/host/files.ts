@@ -1,6 +1,9 @@
-import { open, readFile, rename, mkdir, unlink } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { open, readdir, readFile, rename, mkdir, unlink } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { codeOf } from './errors.ts';
+
+/** Ends the name of what {@link writeAtomic} has not finished. */
+const DRAFT = '.new';
 
 /**
  * Replaces a file so that after a crash there is either the old or the new content, never a part:
@@ -8,7 +11,7 @@ import { codeOf } from './errors.ts';
  */
 export async function writeAtomic(path: string, content: string, mode = 0o600): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
-  const fresh = `${path}.new`;
+  const fresh = `${path}${DRAFT}`;
   const file = await open(fresh, 'w', mode);
   try {
     await file.writeFile(content);
@@ -18,6 +21,15 @@ export async function writeAtomic(path: string, content: string, mode = 0o600): 
   }
   await rename(fresh, path);
   await syncDirectory(dirname(path));
+}
+
+/** Removes what a crash left of {@link writeAtomic} below a directory. Only while nothing is being written there. */
+export async function removeDrafts(directory: string): Promise<void> {
+  const names = await readdir(directory, { recursive: true }).catch((error: unknown) => {
+    if (codeOf(error) === 'ENOENT') return [];
+    throw error;
+  });
+  for (const name of names) if (name.endsWith(DRAFT)) await removeIfThere(join(directory, name));
 }
 
 /** The file's content, or `undefined` where there is no such file. */

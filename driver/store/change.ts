@@ -9,38 +9,44 @@ export interface RecordStore {
   replica: Replica;
 }
 
+/** A record after {@link changeStored}. */
+export interface Changed<T> {
+  /** `undefined` where there is no such record. */
+  value: T | undefined;
+  /** As it is stored. */
+  stored: unknown;
+  /** The store's revision that shows it; `undefined` where there never was a record. */
+  revision: number | undefined;
+}
+
+/** What a record should be: a new value, `'delete'`, or `undefined` to leave all as it is. */
+type Decide<T> = (current: T | undefined) => T | 'delete' | undefined;
+
 /**
- * Reads a record, lets `decide` say what it should be, and writes that, until nobody came in
- * between. What is written is in our own replica at once.
+ * Reads a record, lets `decide` say what it should be, and writes that, until nobody came in between.
  *
- * @param decide gets `undefined` where there is no record; returns the new value, `undefined` to
- *   leave all as it is, or `'delete'`. What it throws ends the change.
- * @returns the record as it is now
+ * @param decide gets `undefined` where there is no record; what it throws ends the change
+ * @throws ConflictError when others were faster {@link TRIES} times
  */
-export async function changeRecord<T>(
-  { store, replica }: RecordStore,
-  key: string,
-  parse: (value: unknown) => T,
-  decide: (current: T | undefined) => T | 'delete' | undefined,
-): Promise<T | undefined> {
+export async function changeStored<T>(store: Store, key: string, parse: (value: unknown) => T, decide: Decide<T>): Promise<Changed<T>> {
   for (let tries = 1; ; tries += 1) {
     const entry: Entry | undefined = await store.get(key);
     const current = entry && parse(entry.value);
     const next = decide(current);
-    if (next === undefined) {
-      if (entry) replica.note(key, entry.value, entry.revision);
-      return current;
-    }
+    if (next === undefined || (next === 'delete' && !entry)) return { value: current, stored: entry?.value, revision: entry?.revision };
     try {
-      if (next === 'delete') {
-        if (entry) replica.note(key, undefined, await store.delete(key, entry.revision));
-        return undefined;
-      }
+      if (next === 'delete') return { value: undefined, stored: undefined, revision: await store.delete(key, entry!.revision) };
       const expected: Expected = entry?.revision ?? 'absent';
-      replica.note(key, next, await store.put(key, next, expected));
-      return next;
+      return { value: next, stored: next, revision: await store.put(key, next, expected) };
     } catch (error) {
       if (!(error instanceof ConflictError) || tries === TRIES) throw error;
     }
   }
+}
+
+/** {@link changeStored}, and what the record became is in our own replica at once. @returns the record as it is now */
+export async function changeRecord<T>({ store, replica }: RecordStore, key: string, parse: (value: unknown) => T, decide: Decide<T>): Promise<T | undefined> {
+  const { value, stored, revision } = await changeStored(store, key, parse, decide);
+  if (revision !== undefined) replica.note(key, stored, revision);
+  return value;
 }

@@ -31,7 +31,7 @@ export const WORKLOADS_RECIPE: Recipe = {
   suite: 'trixie',
   packages: [
     'python3', 'iperf3', 'sockperf', 'redis-server', 'redis-tools', 'postgresql', 'nginx-light', 'wrk',
-    'iproute2', 'iputils-ping', 'procps', 'socat', 'ca-certificates',
+    'iproute2', 'iputils-ping', 'procps', 'socat', 'ca-certificates', 'libuid-wrapper',
   ],
   proof: 'usr/bin/redis-server',
 };

@@ -1,6 +1,7 @@
 import type { RequestListener } from 'node:http';
 import { z } from 'zod';
 import { createDriver, type Driver } from '../../driver/driver.ts';
+import { removeDrafts } from '../../driver/host/files.ts';
 import type { Log } from '../../driver/host/log.ts';
 import { createHostSide } from '../criu/host.ts';
 import { aboutEngine } from '../engine/about.ts';
@@ -45,6 +46,7 @@ export async function startAgent(settings: Settings, paths: Paths, log: Log): Pr
   const security = presharedKey(settings.secret, me.name, (name) => membership.find(name) !== undefined);
   const version: Version = { version: VERSION, api: 1, host: me.name };
   const ending = new AbortController();
+  for (const directory of [paths.driverState, paths.journals]) await removeDrafts(directory);
 
   const peers = new PeerDirectory(membership, settings.port, security);
   const routes = new RouteTable();

@@ -1,6 +1,7 @@
 import { CoatError } from '../../driver/host/errors.ts';
 import { Claim, claimPath } from '../../driver/overlay/records.ts';
-import { ConflictError, type Store } from '../../driver/store/store.ts';
+import { changeStored } from '../../driver/store/change.ts';
+import type { Store } from '../../driver/store/store.ts';
 
 export interface Address {
   network: string;
@@ -8,24 +9,18 @@ export interface Address {
 }
 
 /**
- * Changes one claim with compare-and-swap, reading anew when somebody was faster.
+ * Changes one claim.
  *
  * @param edit the new claim, or `undefined` to leave it as it is
  * @returns the store's revision that shows the change
+ * @throws CoatError `no-claim`
  */
 export async function changeClaim(store: Store, { network, ip }: Address, edit: (claim: Claim) => Claim | undefined): Promise<number> {
-  const path = claimPath(network, ip);
-  for (;;) {
-    const entry = await store.get(path);
-    if (!entry) throw new CoatError('no-claim', `no host claims ${ip}`, { hint: 'has the container left the network meanwhile?' });
-    const changed = edit(Claim.parse(entry.value));
-    if (!changed) return entry.revision;
-    try {
-      return await store.put(path, changed, entry.revision);
-    } catch (error) {
-      if (!(error instanceof ConflictError)) throw error;
-    }
-  }
+  const { revision } = await changeStored(store, claimPath(network, ip), (value) => Claim.parse(value), (claim) => {
+    if (!claim) throw new CoatError('no-claim', `no host claims ${ip}`, { hint: 'has the container left the network meanwhile?' });
+    return edit(claim);
+  });
+  return revision!;
 }
 
 /** The four changes a move makes to a claim. Each is idempotent. */

@@ -59,11 +59,26 @@ async function sockets(container: string): Promise<string> {
   return (await h1.exec(['nsenter', `--net=/proc/${pid}/ns/net`, 'ss', '--tcp', '--numeric', '--no-header'])).stdout;
 }
 
-// elsewhere such a container is refused (refusals.test.ts), and the pre-fork server stands in for it
-const mayMove = await mayReadLimits(h1);
-if (mayMove) test('PostgreSQL, which is many processes, keeps a transaction open', scene(async (scene) => {
-  const start = 'initdb --pgdata /tmp/data --auth trust > /dev/null && echo "host all all all trust" >> /tmp/data/pg_hba.conf && exec postgres -D /tmp/data -c "listen_addresses=*" -c unix_socket_directories=/tmp';
-  const server = await scene.run(h1, 'postgres', ['sh', '-c', start], ['--user', 'postgres', '--env', 'PGHOST=/tmp']);
+const INITDB = 'initdb --pgdata /tmp/data --auth trust > /dev/null';
+const POSTGRES = 'postgres -D /tmp/data -c "listen_addresses=*" -c unix_socket_directories=/tmp';
+const TRUST = 'echo "host all all all trust" >> /tmp/data/pg_hba.conf';
+
+/**
+ * How PostgreSQL is started. It refuses to be root; where CRIU may not read the limits of another user's processes
+ * (refusals.test.ts has what is said then), uid_wrapper(1) lets it be root and believe that it is not.
+ */
+const postgres = (await mayReadLimits(h1))
+  ? { script: `${INITDB} && ${TRUST} && exec ${POSTGRES}`, options: ['--user', 'postgres'] }
+  : {
+      script: [
+        `install -d -o postgres /tmp/data && setpriv --reuid postgres --regid postgres --clear-groups ${INITDB} && ${TRUST}`,
+        `UID=$(id -u postgres); LD_PRELOAD=libuid_wrapper.so UID_WRAPPER=1 UID_WRAPPER_INITIAL_RUID=$UID UID_WRAPPER_INITIAL_EUID=$UID exec ${POSTGRES}`,
+      ].join(' && '),
+      options: [],
+    };
+
+test('PostgreSQL, which is many processes, keeps a transaction open', scene(async (scene) => {
+  const server = await scene.run(h1, 'postgres', ['sh', '-c', postgres.script], [...postgres.options, '--env', 'PGHOST=/tmp', '--env', 'PGUSER=postgres']);
   await until('PostgreSQL', async () => (await server.exec('psql', '-tAc', 'select 1')) === '1', { timeout: 2 * PATIENCE_MS });
   const client = talk(scene, 'psql', ['psql', '--host', server.ip, '--username', 'postgres', '--no-psqlrc', '--tuples-only', '--no-align', '--set', 'ON_ERROR_STOP=1']);
   client.say('create table jobs (id serial primary key, name text);');
