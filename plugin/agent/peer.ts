@@ -10,6 +10,23 @@ export interface Peer {
   upload<T>(path: string, body: Readable, options?: { signal?: AbortSignal }): Promise<T>;
   /** A raw connection to a handler at the other side; either end may end its half. */
   tunnel(path: string): Promise<Duplex>;
+  /**
+   * A tunnel for bulk, whose bytes all come from the other side and fast. Resolves when it stands.
+   *
+   * @param take gets each piece, and must be done with it when it returns; what it throws ends the tunnel
+   */
+  drain(path: string, take: (bytes: Buffer) => void): Promise<Drain>;
+  /** Ends `what` when this peer does not answer any more. @returns ends the watch */
+  watch(what: { destroy(error: Error): unknown }): () => void;
+}
+
+export interface Drain {
+  /**
+   * Resolves when the other side has ended it, rejects when it broke. A side that dies may seem to end it: what is sent must
+   * say for itself whether it is whole.
+   */
+  ended: Promise<void>;
+  destroy(error?: Error): void;
 }
 
 export interface Peers {

@@ -1,4 +1,6 @@
-import { mkdir, rmdir } from 'node:fs/promises';
+import { rmSync } from 'node:fs';
+import { mkdir, open, rmdir } from 'node:fs/promises';
+import os from 'node:os';
 import { codeOf } from '../../driver/host/errors.ts';
 import type { HostSide } from './host.ts';
 
@@ -23,4 +25,35 @@ export async function unmountMemory(host: HostSide, path: string): Promise<void>
   await rmdir(host.path(path)).catch((error: unknown) => {
     if (codeOf(error) !== 'ENOENT') throw error;
   });
+}
+
+/** Written at once, bytes. */
+const STRETCH = 4 << 20;
+
+/**
+ * Takes memory from the kernel ahead of the blackout, as a file of zeroes to be written over or removed then. A virtual
+ * machine's free memory may be its hypervisor's (free page reporting, kernel Documentation/mm/free_page_reporting.rst): the
+ * first touch of a page then costs thirty times as much as that of one freed a moment ago (measured: 275 MB in 690 ms
+ * instead of 22).
+ *
+ * @param path on the host, below what {@link mountMemory} made
+ * @param size in bytes; never more than a quarter of what is available, so that nothing else is pushed out
+ */
+export async function reserveMemory(host: HostSide, path: string, size: number): Promise<void> {
+  const zeroes = Buffer.alloc(STRETCH);
+  const file = await open(host.path(path), 'w', 0o600);
+  try {
+    // fallocate(2) would not do: the kernel leaves such pages untouched until they are read
+    for (let missing = Math.min(size, os.freemem() / 4); missing > 0; missing -= STRETCH) await file.write(zeroes);
+  } catch (error) {
+    // a reserve is for speed; what is really needed says so itself
+    if (codeOf(error) !== 'ENOSPC') throw error;
+  } finally {
+    await file.close();
+  }
+}
+
+/** Gives reserved memory back, at once: it is freed when nobody has time to wait. */
+export function releaseMemory(host: HostSide, path: string): void {
+  rmSync(host.path(path), { force: true });
 }

@@ -7,9 +7,11 @@ import { DESCRIPTORS, sharedFlags } from '../criu/dump.ts';
 import { Gate } from '../criu/gate.ts';
 import { lastErrors } from '../criu/log.ts';
 import type { HostSide } from '../criu/host.ts';
-import { mountMemory, unmountMemory } from '../criu/memory.ts';
+import { mountMemory, releaseMemory, reserveMemory, unmountMemory } from '../criu/memory.ts';
 import { runSetKey } from '../criu/setkey.ts';
-import { isPages, missing, receiveFollowed, type Sizes } from '../transfer/follow.ts';
+import type { Drain } from '../agent/peer.ts';
+import { isPages, missing, type Sizes } from '../transfer/follow.ts';
+import { Intake } from '../transfer/intake.ts';
 import { Reader, readHead } from '../transfer/reader.ts';
 import { unpack } from '../transfer/tar.ts';
 import { Readable as Stream } from 'node:stream';
@@ -29,7 +31,12 @@ const IMAGES_ROOM = 512 << 20;
 /** Where the host has what an arriving container needs; coat-runc looks there. */
 export const restoreDirectory = (containerId: string): string => `/run/coat/restore/${containerId}`;
 export const netnsPath = (name: string): string => `/run/coat/netns/${name}`;
+/** Memory taken ahead, for the images and for what CRIU makes of them. */
+const RESERVES = ['reserved-images', 'reserved-restore'] as const;
 const DOOR = '/var/lib/coat/bin/coat-runc';
+
+/** What comes, and from which host. */
+export type Expected = Preparation & { source: string };
 
 /**
  * One container on its way to this host, from its creation to its first run here. Only effects: what may follow what,
@@ -38,15 +45,16 @@ const DOOR = '/var/lib/coat/bin/coat-runc';
 export class Arrival {
   readonly timeline: Timeline;
   readonly #deps: MoverDependencies;
-  readonly #preparation: Preparation;
+  readonly #preparation: Expected;
   readonly #containerId: string;
   readonly #directory: string;
   #door: Door | undefined;
   #images: Promise<Sizes> | undefined;
   #gate: Gate | undefined;
+  #way: Drain | undefined;
   #started: Promise<void> | undefined;
 
-  constructor(deps: MoverDependencies, preparation: Preparation, containerId: string) {
+  constructor(deps: MoverDependencies, preparation: Expected, containerId: string) {
     this.#deps = deps;
     this.#preparation = preparation;
     this.#containerId = containerId;
@@ -79,12 +87,18 @@ export class Arrival {
     await mkdir(host.path(`${this.#directory}/work`));
     await writeFile(host.path(this.#options), RESTORE_OPTIONS);
     this.#door = await Door.make(host, this.#directory);
+    // for the images and for what CRIU makes of them
+    const reserved = this.timeline.step('reserve memory', async () => {
+      for (const use of RESERVES) await reserveMemory(host, `${this.#directory}/${use}`, this.#preparation.memory);
+    });
+    reserved.catch(() => undefined);
     await this.timeline.step('docker start', async () => {
       this.#started = containers.start(this.#containerId);
       this.#started.catch(() => undefined);
       const bundle = await this.#door!.heard('create', RUNTIME_CALLED_MS, endsWith(this.#started));
       await this.#adapt(bundle, netnsPath(netns));
     });
+    await reserved;
   }
 
   /** Starts `runc restore`, which waits at CRIU's door. */
@@ -94,6 +108,7 @@ export class Arrival {
     this.#gate = await Gate.make(host, this.#directory);
     this.#door!.order(`restore ${netnsPath(this.#netns)} ${sharedFlags.join(' ')}`);
     await this.#gate.reached(this.#door!.heard('restored', RUNTIME_CALLED_MS, endsWith(this.#started!)));
+    await this.#receiveImages();
   }
 
   /** Takes the endpoints' frames in, to hold them: ahead of the redirect, so that none finds the door shut. */
@@ -101,12 +116,14 @@ export class Arrival {
     await Promise.all(this.#preparation.endpoints.map(({ network, ip }) => this.#deps.overlay.accept(network, ip)));
   }
 
-  /** CRIU's images, memory and all, while the source is still dumping. */
-  async receiveImages(stream: Readable): Promise<void> {
-    const images = this.#deps.host.path(`${this.#directory}/images`);
-    this.#images = receiveFollowed(images, new Reader(stream));
+  /** Takes in CRIU's images, memory and all, while the source is still dumping. */
+  async #receiveImages(): Promise<void> {
+    const { host, peers } = this.#deps;
+    const { id, source } = this.#preparation;
+    const intake = new Intake(host.path(`${this.#directory}/images`), host.path(`${this.#directory}/${RESERVES[0]}`));
+    this.#way = await peers.get(source).drain(`/v1/moves/images?id=${id}`, (bytes) => intake.take(bytes));
+    this.#images = this.#way.ended.then(() => intake.end()).finally(() => intake.close());
     this.#images.catch(() => undefined);
-    await this.#images;
   }
 
   /** What changed of the writable layer since the first pass, through the mounted layer. */
@@ -129,6 +146,7 @@ export class Arrival {
     const received = (await this.#images) ?? {};
     const lack = missing(sent, received);
     if (lack) throw new CoatError('cut-short', `the container's state did not arrive whole: ${lack}`);
+    releaseMemory(this.#deps.host, `${this.#directory}/${RESERVES[1]}`);
     this.#gate!.open();
     const patience = RESTORE_MS + (this.#preparation.memory / 2 ** 20) * RESTORE_MS_PER_MIB;
     const heard = (event: string): Promise<string> => this.#door!.heard(event, patience, endsWith(this.#started!));
@@ -162,6 +180,7 @@ export class Arrival {
     const { containers, overlay, host, log } = this.#deps;
     const tried = (what: string, work: Promise<unknown> | undefined): Promise<unknown> =>
       Promise.resolve(work).catch((error: unknown) => log.warn({ what, error: explain(error) }, 'could not undo a part of an arrival'));
+    this.#way?.destroy();
     this.#gate?.close();
     this.#gate = undefined;
     // an arrival of an earlier life of this agent may still have a runtime waiting at its door

@@ -1,8 +1,9 @@
 import { readFile } from 'node:fs/promises';
-import { Readable } from 'node:stream';
+import { type Duplex, Readable } from 'node:stream';
+import { CoatError, explain } from '../../driver/host/errors.ts';
 import { armDump, type ArmedDump, DESCRIPTORS, forgetDump } from '../criu/dump.ts';
 import { freeze, processes, thaw } from '../criu/freezer.ts';
-import { mountMemory, unmountMemory } from '../criu/memory.ts';
+import { mountMemory, releaseMemory, reserveMemory, unmountMemory } from '../criu/memory.ts';
 import type { Peer } from '../agent/peer.ts';
 import { follow, isPages, type Sizes } from '../transfer/follow.ts';
 import { headed } from '../transfer/reader.ts';
@@ -12,8 +13,8 @@ import { pack } from '../transfer/tar.ts';
 import type { Plan } from './plan.ts';
 import type { MoverDependencies } from './ports.ts';
 
-/** Images, changed files, a ping that watches over each, and one to spare. */
-const CONNECTIONS = 5;
+/** Changed files, what is asked meanwhile, and one to spare. */
+const CONNECTIONS = 3;
 /** Room for CRIU's images besides the memory itself, bytes. */
 const IMAGES_ROOM = 512 << 20;
 /** When the destination is asked what became of it instead of waited for, ms. Its own patience is shorter for all but huge containers. */
@@ -30,6 +31,8 @@ export class Departure {
   readonly #sent: Sizes = {};
   #firstScan: Scan = new Map();
   #dump: ArmedDump | undefined;
+  /** Where the images go; the destination has made it. */
+  #way: Duplex | undefined;
 
   constructor(deps: MoverDependencies, plan: Plan, peer: Peer, id: string) {
     this.#deps = deps;
@@ -65,12 +68,19 @@ export class Departure {
   async prepare(): Promise<void> {
     await mountMemory(this.#deps.host, this.#directory, this.#plan.memory * 2 + IMAGES_ROOM);
     this.#dump = await armDump(this.#deps.host, this.#plan.container, this.#directory);
+    await reserveMemory(this.#deps.host, `${this.#directory}/reserved`, this.#plan.memory);
   }
 
   /** Everything of the restore that can be done before the dump. Needs {@link Departure.prepare}. */
   async armDestination(): Promise<void> {
     const descriptors = await readFile(this.#deps.host.path(`${this.#directory}/images/${DESCRIPTORS}`), 'utf8');
     await this.#peer.call('/v1/moves/arm', { id: this.#id, descriptors });
+  }
+
+  /** The connection on which the destination waits for the images. */
+  connect(way: Duplex): void {
+    way.on('error', (error) => this.#deps.log.debug({ migration: this.#id, error: explain(error) }, 'the way of the images broke'));
+    this.#way = way;
   }
 
   /** Has the connections open that the blackout will use at once: a handshake costs both hosts some 10 ms of processor. */
@@ -98,10 +108,14 @@ export class Departure {
   /** Dumps, and sends what is dumped while it is. */
   async dump(step: <T>(name: string, work: () => Promise<T>) => Promise<T>): Promise<void> {
     const { host } = this.#deps;
+    if (!this.#way) throw new CoatError('no-way', `${this.#peer.name} has not asked for the container's state`);
+    releaseMemory(host, `${this.#directory}/reserved`);
     const dumped = step('dump', () => this.#dump!.fire());
-    const images = Readable.from(follow(host.path(`${this.#directory}/images`), dumped, this.#sent), { objectMode: false, highWaterMark: 4 << 20 });
-    const sent = step('send images', () => this.#peer.upload(`/v1/moves/images?id=${this.#id}`, images));
+    const sent = step('send images', () => follow(host.path(`${this.#directory}/images`), dumped, this.#sent, this.#way!));
     sent.catch(() => undefined);
+    // the other side may be dead without a word
+    const stop = this.#peer.watch(this.#way);
+    void sent.then(stop, stop);
     // a dump that failed says more than the transfer it ended
     await dumped;
     await sent;
@@ -126,6 +140,7 @@ export class Departure {
 
   async cleanUp(): Promise<void> {
     this.#dump?.disarm();
+    this.#way?.destroy();
     await unmountMemory(this.#deps.host, this.#directory);
   }
 

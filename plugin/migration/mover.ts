@@ -42,7 +42,14 @@ export function createMover(deps: MoverDependencies): Mover {
       }
     },
     list: () => [...moves.values()].map(({ move, request }) => ({ id: move.id, container: request.container, from: deps.self, to: request.to, phase: move.phase })),
-    register: (routes) => receiver.register(routes),
+    register(routes) {
+      receiver.register(routes);
+      routes.tunnel('/v1/moves/images', (way, query, from) => {
+        const moving = moves.get(query.get('id') ?? '');
+        if (moving?.request.to === from && moving.move.connect(way)) return;
+        way.destroy();
+      });
+    },
     async recover() {
       await receiver.recover();
       for (const entry of await deps.journal.all()) {

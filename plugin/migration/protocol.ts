@@ -10,9 +10,9 @@ import type { Step } from '../agent/api.ts';
  *     prepare    Preparation             container created, endpoints known
  *     files      tar of the writable layer, first pass
  *     ready      → {}                    endpoints plumbed and held, runtime waiting
- *     arm        Arming → {}             `runc restore` is started and waits at CRIU's door
+ *     arm        Arming → {}             `runc restore` is started and waits at CRIU's door; calls back:
+ *     images       ←                     a tunnel for CRIU's images, memory and all, followed while they are dumped
  *     accept     → {}                    frames that come from now on are held
- *     images     CRIU's images, memory and all, followed while they are dumped
  *     delta      what changed of the writable layer since
  *     land       Landing → Arrival       everything was sent: restored and committed
  *     outcome    → Outcome               what became of it; afterwards it cannot become anything else

@@ -48,8 +48,6 @@ export class Receiver {
       return inTurn(id, () => this.#arrival(id).arm(descriptors).then(() => ({})));
     });
     routes.call('/v1/moves/accept', (body) => inTurn(parse(Reference, body).id, () => this.#arrival(parse(Reference, body).id).accept().then(() => ({}))));
-    // not in turn: it lasts as long as the dump, and the delta comes meanwhile
-    routes.upload('/v1/moves/images', (stream, query) => this.#arrival(idOf(query)).receiveImages(stream).then(() => ({})));
     routes.upload('/v1/moves/delta', (stream, query) => inTurn(idOf(query), () => this.#arrival(idOf(query)).delta(stream).then(() => ({}))));
     routes.call('/v1/moves/land', (body) => inTurn(parse(Landing, body).id, () => this.#land(parse(Landing, body))));
     routes.call('/v1/moves/outcome', (body, from) => inTurn(parse(Reference, body).id, () => this.#outcome(parse(Reference, body).id, from)));
@@ -111,7 +109,7 @@ export class Receiver {
     try {
       const containerId = await this.#deps.containers.create(container, { ...preparation.body, Image: await this.#imageName(preparation) });
       await this.#remember({ ...entry, containerId });
-      this.#arrivals.set(id, new Arrival(this.#deps, preparation, containerId));
+      this.#arrivals.set(id, new Arrival(this.#deps, { ...preparation, source: from }, containerId));
     } catch (cause) {
       await this.#abort(id, explain(cause));
       throw new CoatError('create-failed', `the engine of ${this.#deps.self} would not create ${container}: ${explain(cause)}`, { cause });
@@ -184,7 +182,7 @@ export class Receiver {
   /** An arrival of an earlier life of this agent: enough of it to clear it away. */
   async #stranded(entry: Entry, containerId: string): Promise<Arrival> {
     const blank = { name: '', prefixLength: 0, mac: '', interfaceName: '' };
-    return new Arrival(this.#deps, { ...entry, memory: 0, image: { id: '', ref: '' }, body: {}, endpoints: entry.endpoints.map((endpoint) => ({ ...blank, ...endpoint })) }, containerId);
+    return new Arrival(this.#deps, { ...entry, source: entry.peer, memory: 0, image: { id: '', ref: '' }, body: {}, endpoints: entry.endpoints.map((endpoint) => ({ ...blank, ...endpoint })) }, containerId);
   }
 
   #arrival(id: string): Arrival {

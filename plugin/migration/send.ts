@@ -1,3 +1,4 @@
+import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CoatError, explain } from '../../driver/host/errors.ts';
 import { Undo } from '../../driver/host/undo.ts';
@@ -62,6 +63,12 @@ export class Move {
       this.#emit({ type: 'failed', problem: asProblem(error), report });
       return report;
     }
+  }
+
+  /** The destination has made the way for the images. @returns whether it is expected */
+  connect(way: Duplex): boolean {
+    this.#departure?.connect(way);
+    return this.#departure !== undefined;
   }
 
   async #move(plan: Plan): Promise<void> {

@@ -1,12 +1,13 @@
-import { closeSync, fstatSync, openSync, readdirSync, readSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readdirSync, readSync } from 'node:fs';
+import type { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { CoatError } from '../../driver/host/errors.ts';
-import type { Reader } from './reader.ts';
 
 /** How often a directory is looked at for more while nothing new comes, ms. */
 const LOOK_EVERY_MS = 2;
 /** Read, sent and written at once, bytes. */
-const CHUNK = 1 << 20;
+export const CHUNK = 1 << 20;
+/** Length of a name (1 byte), the name, length of the data (4 bytes). */
+export const HEAD_LIMIT = 1 + 255 + 4;
 
 /** Size of every file, by name. */
 export type Sizes = Record<string, number>;
@@ -19,15 +20,20 @@ export type Sizes = Record<string, number>;
  * inside the blackout, and every page takes two more copies. The directory is in memory, which is also why it is read
  * and written synchronously: a trip to a thread costs more than the copy.
  *
+ * Two buffers take turns, one being filled while the other is on its way: a new one for each frame would cost a garbage
+ * collection every 64 MiB.
+ *
  * Frames: length of the name (1 byte, 0 ends the stream), the name, length of the data (4 bytes), the data.
  *
  * @param ended settles when no more will be written; what it rejects with ends the stream
  * @param sizes filled with what was sent
+ * @returns when all has been handed to the kernel and the stream is ended
  */
-export async function* follow(directory: string, ended: Promise<unknown>, sizes: Sizes): AsyncGenerator<Buffer> {
+export async function follow(directory: string, ended: Promise<unknown>, sizes: Sizes, stream: Writable): Promise<void> {
   let writing = true;
   const over = ended.finally(() => (writing = false));
   over.catch(() => undefined);
+  const outlet = new Outlet(stream);
   const files = new Map<string, number>();
   try {
     for (;;) {
@@ -39,45 +45,56 @@ export async function* follow(directory: string, ended: Promise<unknown>, sizes:
         files.set(name, file);
         sizes[name] ??= 0;
         for (let waiting = fstatSync(file).size - sizes[name]; waiting > 0; ) {
-          const frame = readFrame(file, name, sizes[name], Math.min(waiting, CHUNK));
-          waiting -= frame.length;
-          sizes[name] += frame.length;
+          const buffer = await outlet.buffer();
+          const { head, length } = readFrame(buffer, file, name, sizes[name], Math.min(waiting, CHUNK));
+          outlet.send(buffer.subarray(0, head + length));
+          waiting -= length;
+          sizes[name] += length;
           fresh = true;
-          yield frame.bytes;
         }
       }
       if (last) break;
       if (!fresh) await Promise.race([sleep(LOOK_EVERY_MS), over.catch(() => undefined)]);
     }
     await over;
-    yield Buffer.from([0]);
+    await outlet.end(Buffer.from([0]));
   } finally {
     for (const file of files.values()) closeSync(file);
   }
 }
 
-/** The other end of {@link follow}. @throws CoatError `cut-short`, `bad-transfer` */
-export async function receiveFollowed(directory: string, reader: Reader): Promise<Sizes> {
-  const files = new Map<string, number>();
-  const sizes: Sizes = {};
-  try {
-    for (;;) {
-      const length = (await reader.exactly(1))[0]!;
-      if (length === 0) return sizes;
-      const name = (await reader.exactly(length)).toString();
-      if (name.includes('/') || name === '..' || name === '.') throw new CoatError('bad-transfer', `a file named ${name} was sent, which no CRIU image is called`);
-      const file = files.get(name) ?? openSync(`${directory}/${name}`, 'w', 0o600);
-      files.set(name, file);
-      for (let missing = (await reader.exactly(4)).readUInt32BE(); missing > 0; ) {
-        const part = await reader.some(missing);
-        if (part.length === 0) throw new CoatError('cut-short', 'the connection ended in the middle of a transfer');
-        for (let written = 0; written < part.length; ) written += writeSync(file, part, written);
-        sizes[name] = (sizes[name] ?? 0) + part.length;
-        missing -= part.length;
-      }
-    }
-  } finally {
-    for (const file of files.values()) closeSync(file);
+/** Buffers that are written to a stream and come back. */
+class Outlet {
+  readonly #stream: Writable;
+  readonly #buffers = [Buffer.allocUnsafe(HEAD_LIMIT + CHUNK), Buffer.allocUnsafe(HEAD_LIMIT + CHUNK)] as const;
+  /** The last two writes; the one before the last used the buffer that is next. */
+  #writes: [Promise<void>, Promise<void>] = [Promise.resolve(), Promise.resolve()];
+  #next: 0 | 1 = 0;
+
+  constructor(stream: Writable) {
+    this.#stream = stream;
+  }
+
+  async buffer(): Promise<Buffer> {
+    await this.#writes[this.#next];
+    return this.#buffers[this.#next];
+  }
+
+  /** Of the buffer that was given out last. */
+  send(bytes: Buffer): void {
+    this.#writes[this.#next] = this.#write(bytes);
+    this.#next = this.#next === 0 ? 1 : 0;
+  }
+
+  async end(bytes: Buffer): Promise<void> {
+    await Promise.all([...this.#writes, this.#write(bytes)]);
+    this.#stream.end();
+  }
+
+  #write(bytes: Buffer): Promise<void> {
+    const written = new Promise<void>((resolve, reject) => this.#stream.write(bytes, (error) => (error ? reject(error) : resolve())));
+    written.catch(() => undefined);
+    return written;
   }
 }
 
@@ -89,12 +106,11 @@ export function missing(sent: Sizes, received: Sizes): string | undefined {
 
 export const isPages = (name: string): boolean => /^pages-\d+\.img$/.test(name);
 
-function readFrame(file: number, name: string, at: number, length: number): { bytes: Buffer; length: number } {
+function readFrame(bytes: Buffer, file: number, name: string, at: number, most: number): { head: number; length: number } {
   const head = 1 + Buffer.byteLength(name) + 4;
-  const bytes = Buffer.allocUnsafe(head + length);
   bytes.writeUInt8(head - 5, 0);
   bytes.write(name, 1);
-  const read = readSync(file, bytes, head, length, at);
-  bytes.writeUInt32BE(read, head - 4);
-  return { bytes: bytes.subarray(0, head + read), length: read };
+  const length = readSync(file, bytes, head, most, at);
+  bytes.writeUInt32BE(length, head - 4);
+  return { head, length };
 }

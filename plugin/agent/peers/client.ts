@@ -1,12 +1,14 @@
 import { type ClientRequest, type IncomingMessage, request, type RequestOptions } from 'node:http';
 import { pipeline, type Duplex, type Readable } from 'node:stream';
+import type { TLSSocket } from 'node:tls';
 import { CoatError } from '../../../driver/host/errors.ts';
 import type { Member } from '../membership.ts';
-import type { Peer } from '../peer.ts';
-import { dial, PeerPool } from './dial.ts';
+import type { Drain, Peer } from '../peer.ts';
+import { dial, type OnRead, PeerPool } from './dial.ts';
+import { drain } from './drain.ts';
 import { peerLost, peerTimeout } from './errors.ts';
 import { errorFrom } from './problem.ts';
-import { Pulse } from './pulse.ts';
+import { type Ends, Pulse } from './pulse.ts';
 import type { Security } from './tls.ts';
 import { CHUNK, HEADERS, KIND, TO } from './wire.ts';
 
@@ -18,14 +20,14 @@ const PING_MS = 3_000;
 export class PeerClient implements Peer {
   readonly name: string;
   readonly address: string;
-  readonly #dial: (halfOpen: boolean) => Promise<Duplex>;
+  readonly #dial: (halfOpen: boolean, onread?: OnRead) => Promise<TLSSocket>;
   readonly #pool: PeerPool;
   readonly #pulse: Pulse;
 
   constructor(member: Member, port: number, security: Security) {
     this.name = member.name;
     this.address = member.address;
-    this.#dial = (halfOpen) => dial(member, port, security, halfOpen);
+    this.#dial = (halfOpen, onread) => dial(member, port, security, halfOpen, onread);
     this.#pool = new PeerPool(() => this.#dial(false));
     this.#pulse = new Pulse(
       () => this.#post('/v1/ping', { body: '{}' }, { timeout: PING_MS }),
@@ -58,6 +60,17 @@ export class PeerClient implements Peer {
       made.once('error', (error) => reject(error instanceof CoatError ? error : peerLost(this.name, error)));
       made.end();
     });
+  }
+
+  async drain(path: string, take: (bytes: Buffer) => void): Promise<Drain> {
+    const drained = await drain((onread) => this.#dial(false, onread), this.name, path, take);
+    const stop = this.#pulse.watch(drained);
+    void drained.ended.then(stop, stop);
+    return drained;
+  }
+
+  watch(what: Ends): () => void {
+    return this.#pulse.watch(what);
   }
 
   close(): void {

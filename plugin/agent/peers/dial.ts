@@ -10,15 +10,22 @@ const CONNECT_MS = 3_000;
 /** An unused connection is given up long before the other side would do so, so that none is used while it is being closed; ms. */
 const IDLE_MS = 20_000;
 
+/** Where a connection's bytes go instead of into a stream; net.createConnection has it as `onread`. */
+export interface OnRead {
+  buffer: Buffer;
+  /** Gets the buffer and how much of it is new. */
+  callback(length: number, buffer: Buffer): boolean;
+}
+
 /**
  * Connects to a peer and proves membership.
  *
  * @param halfOpen whether the connection stays open for writing when the peer has ended its half
  * @throws CoatError `peer-away` within {@link CONNECT_MS}
  */
-export function dial(member: Member, port: number, security: Security, halfOpen: boolean): Promise<TLSSocket> {
+export function dial(member: Member, port: number, security: Security, halfOpen: boolean, onread?: OnRead): Promise<TLSSocket> {
   return new Promise((resolve, reject) => {
-    const options: ConnectionOptions & { allowHalfOpen: boolean } = { ...security.client(), host: member.address, port, allowHalfOpen: halfOpen };
+    const options: ConnectionOptions & { allowHalfOpen: boolean } = { ...security.client(), host: member.address, port, allowHalfOpen: halfOpen, ...(onread && { onread }) };
     const socket = connect(options);
     const timer = setTimeout(() => socket.destroy(new Error(`no connection within ${CONNECT_MS} ms`)), CONNECT_MS);
     const failed = (error: Error): void => {

@@ -117,6 +117,25 @@ test('a tunnel carries both directions, each with an end of its own', async () =
   expect(await textOf(tunnel)).toBe('h2 1 question');
 });
 
+test('a drain takes in what the other side sends, and hears of its end and of a refusal', async () => {
+  const server = await serve((routes) => {
+    routes.tunnel('/v1/bulk', (stream, query, from) => {
+      stream.write(`${from} ${query.get('q')} `);
+      stream.end(Buffer.alloc(3 << 20, 'x'));
+    });
+  });
+  const peer = client(server);
+  const pieces: Buffer[] = [];
+  const drain = await peer.drain('/v1/bulk?q=1', (bytes) => pieces.push(Buffer.from(bytes)));
+  await drain.ended;
+  expect(Buffer.concat(pieces).equals(Buffer.from(`h2 1 ${'x'.repeat(3 << 20)}`))).toBe(true);
+  await expect(peer.drain('/v1/nothing', () => undefined)).rejects.toMatchObject({ code: 'no-such-route' });
+  const refusing = await peer.drain('/v1/bulk', () => {
+    throw new CoatError('bad-transfer', 'not wanted');
+  });
+  await expect(refusing.ended).rejects.toMatchObject({ code: 'bad-transfer' });
+});
+
 test('a tunnel whose other side speaks first and ends first', async () => {
   let heard = '';
   const server = await serve((routes) =>

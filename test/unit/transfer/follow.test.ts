@@ -1,10 +1,12 @@
-import { mkdtemp, mkdir, readFile, rm, writeFile, appendFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdtemp, mkdir, readFile, rm, stat, writeFile, appendFile } from 'node:fs/promises';
 import { randomBytes } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Readable } from 'node:stream';
+import { PassThrough, Readable } from 'node:stream';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { follow, missing, receiveFollowed, type Sizes } from '../../../plugin/transfer/follow.ts';
+import { follow, missing, type Sizes } from '../../../plugin/transfer/follow.ts';
+import { Intake } from '../../../plugin/transfer/intake.ts';
 import { headed, Reader, readHead } from '../../../plugin/transfer/reader.ts';
 
 let root: string;
@@ -18,7 +20,25 @@ beforeEach(async () => {
 });
 afterEach(() => rm(root, { recursive: true }));
 
-const carry = (ended: Promise<unknown>, sizes: Sizes): Promise<Sizes> => receiveFollowed(to, new Reader(Readable.from(follow(from, ended, sizes), { objectMode: false })));
+/** All that is sent, in pieces as a connection gives them. */
+async function sent(ended: Promise<unknown>, sizes: Sizes = {}): Promise<Buffer> {
+  const stream = new PassThrough();
+  const pieces: Buffer[] = [];
+  // copied: the sender uses its buffers again
+  stream.on('data', (piece: Buffer) => pieces.push(Buffer.from(piece)));
+  await follow(from, ended, sizes, stream);
+  return Buffer.concat(pieces);
+}
+
+function taken(bytes: Buffer, pieceLength: number, reserved?: string): Sizes {
+  const intake = new Intake(to, reserved);
+  try {
+    for (let at = 0; at < bytes.length; at += pieceLength) intake.take(bytes.subarray(at, at + pieceLength));
+    return intake.end();
+  } finally {
+    intake.close();
+  }
+}
 
 test('files that grow while they are followed arrive whole', async () => {
   const parts = Array.from({ length: 8 }, () => randomBytes(700_001));
@@ -26,32 +46,42 @@ test('files that grow while they are followed arrive whole', async () => {
     await writeFile(join(from, 'core-1.img'), 'core');
     for (const part of parts) await appendFile(join(from, 'pages-1.img'), part);
   })();
-  const sent: Sizes = {};
-  const received = await carry(written, sent);
-  expect(missing(sent, received)).toBeUndefined();
+  const sizes: Sizes = {};
+  const received = taken(await sent(written, sizes), 16_384);
+  expect(missing(sizes, received)).toBeUndefined();
   expect(await readFile(join(to, 'core-1.img'), 'utf8')).toBe('core');
   expect(Buffer.concat(parts).equals(await readFile(join(to, 'pages-1.img')))).toBe(true);
 });
 
 test('a writer that fails ends the stream before its end mark', async () => {
   await writeFile(join(from, 'core-1.img'), 'core');
-  await expect(carry(Promise.reject(new Error('criu failed')), {})).rejects.toThrow('criu failed');
+  await expect(sent(Promise.reject(new Error('criu failed')))).rejects.toThrow('criu failed');
 });
 
 test('a stream that is cut off is never taken for the end', async () => {
   await writeFile(join(from, 'pages-1.img'), randomBytes(100));
-  const whole: Buffer[] = [];
-  for await (const part of follow(from, Promise.resolve(), {})) whole.push(part);
-  const bytes = Buffer.concat(whole);
-  for (const length of [0, 1, 5, 50, bytes.length - 1]) {
-    await expect(receiveFollowed(to, new Reader(Readable.from([bytes.subarray(0, length)])))).rejects.toThrow('ended in the middle');
-  }
+  const bytes = await sent(Promise.resolve());
+  for (const length of [0, 1, 5, 50, bytes.length - 1]) expect(() => taken(bytes.subarray(0, length), 7)).toThrow('ended in the middle');
+  expect(taken(bytes, 1)).toEqual({ 'pages-1.img': 100 });
 });
 
-test('names cannot climb out of the directory', async () => {
+test('the largest file is written into reserved memory, and is no longer than it should be', async () => {
+  const pages = randomBytes((1 << 20) + 17);
+  await writeFile(join(from, 'pages-2.img'), pages);
+  await writeFile(join(from, 'pages-1.img'), 'few');
+  await writeFile(join(root, 'reserved'), Buffer.alloc(4 << 20, 1));
+  const { ino } = await stat(join(root, 'reserved'));
+  taken(await sent(Promise.resolve()), 65_536, join(root, 'reserved'));
+  expect((await readFile(join(to, 'pages-2.img'))).equals(pages)).toBe(true);
+  expect(await readFile(join(to, 'pages-1.img'), 'utf8')).toBe('few');
+  expect((await stat(join(to, 'pages-2.img'))).ino).toBe(ino);
+  expect(existsSync(join(root, 'reserved'))).toBe(false);
+});
+
+test('names cannot climb out of the directory', () => {
   const name = '../evil';
   const bytes = Buffer.concat([Buffer.from([name.length]), Buffer.from(name), Buffer.from([0, 0, 0, 1, 65, 0])]);
-  await expect(receiveFollowed(to, new Reader(Readable.from([bytes])))).rejects.toThrow('no CRIU image');
+  expect(() => taken(bytes, bytes.length)).toThrow('no CRIU image');
 });
 
 test('what is missing is named; empty files need not be sent', () => {
