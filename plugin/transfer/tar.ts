@@ -42,7 +42,8 @@ export async function unpack(root: string, stream: Readable, through: 'upper' | 
   child.stdin.on('error', () => undefined);
   const broken = new Promise<never>((_resolve, reject) => stream.once('error', reject));
   broken.catch(() => undefined);
-  stream.once('close', () => child.stdin.destroy());
+  // one that was cut off; after its end there may still be much that tar has not read
+  stream.once('close', () => stream.readableEnded || child.stdin.destroy());
   stream.pipe(child.stdin);
   await Promise.race([done, broken]);
   stream.unpipe(child.stdin).resume();

@@ -1,6 +1,8 @@
 import { lstat, mkdtemp, mkdir, readdir, readFile, readlink, rm, symlink, writeFile } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { run } from '../../../driver/host/run.ts';
 import { applyRemovals, deltaOf } from '../../../plugin/transfer/delta.ts';
@@ -41,6 +43,25 @@ test('only the named paths are packed, and replace what is there', async () => {
   await packing.done;
   expect(await readFile(join(root, 'to/dir/a'), 'utf8')).toBe('new');
   await expect(lstat(join(root, 'to/dir/b'))).rejects.toThrow('ENOENT');
+});
+
+test('a tar that begins to read late has everything, whatever the size', async () => {
+  const [bin, path] = [join(root, 'bin'), process.env.PATH];
+  await mkdir(bin);
+  await writeFile(join(bin, 'tar'), '#!/bin/sh\nsleep 0.05\nPATH=${PATH#*:} exec tar "$@"\n', { mode: 0o755 });
+  // around what the kernel keeps of a pipe nobody reads, in small pieces
+  for (let size = 96 << 10; size <= 288 << 10; size += 8 << 10) {
+    await writeFile(join(root, 'from/dir/file'), randomBytes(size));
+    const pieces: Buffer[] = [];
+    for await (const piece of pack(join(root, 'from')).stream) for (let at = 0; at < (piece as Buffer).length; at += 4_096) pieces.push((piece as Buffer).subarray(at, at + 4_096));
+    process.env.PATH = `${bin}:${path}`;
+    try {
+      await unpack(join(root, 'to'), Readable.from(pieces, { objectMode: false }), 'upper');
+    } finally {
+      process.env.PATH = path;
+    }
+    expect((await lstat(join(root, 'to/dir/file'))).size).toBe(size);
+  }
 });
 
 test('removals stay inside', async () => {
