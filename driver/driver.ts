@@ -6,6 +6,7 @@ import { explain } from './host/errors.ts';
 import type { Log } from './host/log.ts';
 import { KeyedQueue } from './host/queue.ts';
 import { Ipam } from './ipam/driver.ts';
+import { dropOrphans } from './ipam/orphans.ts';
 import { Pending, Releases } from './ipam/releases.ts';
 import { createKernel, type Kernel } from './kernel/kernel.ts';
 import { routeMtus } from './kernel/route.ts';
@@ -113,9 +114,15 @@ export async function createDriver(options: DriverOptions): Promise<Driver> {
     quietly(reconciler.now(true));
     await kernel.netlink?.open().catch((error: unknown) => log.warn({ reason: explain(error) }, 'netlink does not work here: ip(8), bridge(8) and tc(8) do everything, more slowly'));
     let wasConnected = false;
+    let orphansLeft = local.endpoints.whole && local.arrivals.whole;
     unsubscribe = replica.onChange(() => {
       quietly(reconciler.now(false));
-      if (replica.connected && !wasConnected) quietly(releases.resume());
+      if (replica.connected && !wasConnected) {
+        quietly(releases.resume());
+        // once: later on there are none, as nobody can have missed an answer of this agent
+        if (orphansLeft) quietly(dropOrphans(room, replica.revision));
+        orphansLeft = false;
+      }
       wasConnected = replica.connected;
     });
     await replica.start();

@@ -22,6 +22,9 @@ export class LocalRecords<T extends { id: string }> {
     this.#schema = schema;
   }
 
+  /** Whether all that was written could be read again. */
+  whole = true;
+
   /** Reads all files. One that cannot be read is logged and left alone: it must not keep the others from working. */
   async load(log: Log): Promise<void> {
     for (const file of await filesIn(this.#directory)) {
@@ -30,6 +33,7 @@ export class LocalRecords<T extends { id: string }> {
         const record = this.#schema.parse(JSON.parse((await readIfThere(join(this.#directory, file))) ?? 'null'));
         this.#records.set(record.id, record);
       } catch (error) {
+        this.whole = false;
         log.error({ err: error, file: join(this.#directory, file) }, 'a local record cannot be read');
       }
     }

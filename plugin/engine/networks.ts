@@ -28,6 +28,8 @@ export interface Attached {
   container: string;
   /** Without prefix length. */
   ip: string;
+  /** Docker's EndpointID. */
+  endpoint: string;
 }
 
 export interface EngineNetworks {
@@ -70,8 +72,8 @@ export function createNetworks(docker: Docker): EngineNetworks {
     async attached(id) {
       const found = (await docker.getNetwork(id).inspect().catch((error: unknown) => {
         throw engineError(`to describe the network ${id.slice(0, 12)}`, error);
-      })) as { Containers?: Record<string, { Name: string; IPv4Address: string }> };
-      return Object.values(found.Containers ?? {}).map(({ Name, IPv4Address }) => ({ container: Name, ip: IPv4Address.split('/')[0] ?? '' }));
+      })) as { Containers?: Record<string, { Name: string; IPv4Address: string; EndpointID: string }> };
+      return Object.values(found.Containers ?? {}).map(({ Name, IPv4Address, EndpointID }) => ({ container: Name, ip: IPv4Address.split('/')[0] ?? '', endpoint: EndpointID }));
     },
   };
 }

@@ -7,7 +7,11 @@ import { createNetworks } from '../../engine/networks.ts';
 import { fillNames } from '../names.ts';
 import { networksOf } from '../overlay.ts';
 import { Keeper } from './keeper.ts';
+import { LostEndpoints } from './lost.ts';
 import { NetworkSync } from './sync.ts';
+
+/** How soon endpoints that seem lost are looked at again, ms. */
+const LOOK_AGAIN_MS = 5_000;
 
 export interface KeepNetworksOptions {
   me: string;
@@ -25,6 +29,8 @@ export function keepNetworks({ me, docker, driver, store, file, log }: KeepNetwo
   const sync = new NetworkSync({ store, engine, file, log });
   const networks = new Keeper(() => sync.run(), log);
   const names = new Keeper(() => fillNames({ me, store, engine, log, networks: () => networksOf(driver) }), log);
+  const lost = new LostEndpoints({ engine, endpoints: () => driver.endpointsOnEngine(), discard: (id) => driver.discard(id), log });
+  const endpoints = new Keeper(async () => void ((await lost.look()) && setTimeout(() => endpoints.poke(), LOOK_AGAIN_MS).unref()), log);
 
   // claims change all the time, networks hardly ever
   let before = '';
@@ -38,6 +44,7 @@ export function keepNetworks({ me, docker, driver, store, file, log }: KeepNetwo
     connected() {
       networks.poke();
       names.poke();
+      endpoints.poke();
     },
     event({ action }) {
       if (action === 'create' || action === 'destroy') networks.poke();
@@ -46,11 +53,12 @@ export function keepNetworks({ me, docker, driver, store, file, log }: KeepNetwo
   });
   networks.start();
   names.start();
+  endpoints.start();
   return {
     async stop() {
       unsubscribe();
       events.stop();
-      await Promise.all([networks.stop(), names.stop()]);
+      await Promise.all([networks.stop(), names.stop(), endpoints.stop()]);
     },
   };
 }
