@@ -2,12 +2,14 @@ import { CoatError, explain } from '../host/errors.ts';
 import type { Log } from '../host/log.ts';
 import { Queue } from '../host/queue.ts';
 import { apply, observe } from '../kernel/apply.ts';
+import { announce } from '../kernel/announce.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { Rules, enableForwarding } from '../kernel/rules.ts';
 import { diff, reached, type Operation } from './diff.ts';
 import type { Plan } from './plan.ts';
 import { ruleset } from './rules.ts';
 import type { State } from './state.ts';
+import { Successors } from './successors.ts';
 
 /** A pass that fails is repeated; after this many rounds the next audit has to try. */
 const ROUNDS = 3;
@@ -49,6 +51,7 @@ export interface Reconciler {
 export function createReconciler({ kernel, hostRoot, wanted, log }: { kernel: Kernel; hostRoot: string; wanted: () => Wanted; log: Log }): Reconciler {
   const queue = new Queue();
   const rules = new Rules(kernel);
+  const successors = new Successors();
   const waiting = new Set<() => void>();
   let believed: State | undefined;
   let revision = -1;
@@ -69,6 +72,7 @@ export function createReconciler({ kernel, hostRoot, wanted, log }: { kernel: Ke
       try {
         await apply(kernel, operations);
         believed = after;
+        for (const neighbour of successors.among(operations)) void announce(kernel, neighbour).catch((error: unknown) => log.warn({ reason: explain(error), ip: neighbour.ip }, 'containers here are not told of a new MAC'));
         await finish(plan, lookAtRules);
         revision = planned;
         failures = 0;

@@ -1,9 +1,10 @@
-import { access, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { access, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { until } from '../../driver/host/until.ts';
 import type { LabHost } from '../../lab/host.ts';
 import type { Report, Status } from '../../plugin/agent/api.ts';
+import { agentOf } from '../support/agent.ts';
 import { docker, expectMoved, expectNotMoved, h1, h2, lab, migrate, type Moved, PATIENCE_MS, where } from '../support/hosts.ts';
 import { expectRemains, remains } from '../support/remains.ts';
 import { type Container, scene, type Scene, WORKLOAD } from '../support/scene.ts';
@@ -121,13 +122,6 @@ test('the destination\'s agent dies while CRIU restores there', scene(async (sce
   await server.moveTo(h2);
   await peer.unharmed();
 }));
-
-/** Process number of the agent as its host counts, from runc's own record. */
-async function agentOf(host: LabHost): Promise<string> {
-  const id = await docker(host, 'plugin', 'ls', '--no-trunc', '--filter', 'enabled=true', '--format', '{{.ID}}');
-  const state = await readFile(join(host.root, `run/docker/runtime-runc/plugins.moby/${id}/state.json`), 'utf8');
-  return String((JSON.parse(state) as { init_process_pid: number }).init_process_pid);
-}
 
 /** Whether CRIU writes its log there. */
 async function restoring(host: LabHost): Promise<boolean> {

@@ -52,6 +52,8 @@ export interface Beats {
   errors: string[];
   /** Longest silence, ms. */
   longest: number;
+  /** Retransmission time-outs of its kernel. */
+  timeouts: number;
 }
 
 /** pulse.py in a container: a client that never reconnects and checks every byte. */

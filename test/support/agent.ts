@@ -1,0 +1,45 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { until } from '../../driver/host/until.ts';
+import type { LabHost } from '../../lab/host.ts';
+import { docker, PATIENCE_MS } from './hosts.ts';
+
+/** Process number of the agent as its host counts, from runc's own record. */
+export async function agentOf(host: LabHost): Promise<string> {
+  const id = await docker(host, 'plugin', 'ls', '--no-trunc', '--filter', 'enabled=true', '--format', '{{.ID}}');
+  const state = await readFile(join(host.root, `run/docker/runtime-runc/plugins.moby/${id}/state.json`), 'utf8');
+  return String((JSON.parse(state) as { init_process_pid: number }).init_process_pid);
+}
+
+/** Waits until the agent answers, and, where `before` is given, until it is another process than that. */
+export async function agentAnswers(host: LabHost, before?: string): Promise<void> {
+  if (before !== undefined) await until('another agent', async () => (await agentOf(host).catch(() => before)) !== before, { timeout: PATIENCE_MS });
+  await until('the agent to answer', async () => (await host.exec(['docker', 'coat', 'status', '--json'], { okCodes: [0, 1] })).code === 0, { timeout: PATIENCE_MS });
+}
+
+/**
+ * Ends the agent without a word, as the kernel does when memory is short; Docker starts it again. Not one that has hardly begun:
+ * until Docker has found its socket, which it looks for after half a second and then every three, it takes such an end for a plugin that cannot start,
+ * and disables it (moby plugin/manager_linux.go, pluginPostStart).
+ */
+export async function killAgent(host: LabHost): Promise<void> {
+  const before = await agentOf(host);
+  await until('the agent to be six seconds old', async () => Number((await host.exec(['ps', '-o', 'etimes=', '-p', before])).stdout) >= 6, { timeout: PATIENCE_MS });
+  await host.exec(['kill', '-KILL', before]);
+  await agentAnswers(host, before);
+}
+
+/** Waits until the engine answers and has the plugin. */
+export async function engineAnswers(host: LabHost): Promise<void> {
+  await until('the engine', async () => (await host.exec(['docker', 'info'], { okCodes: [0, 1] })).code === 0, { timeout: 2 * PATIENCE_MS });
+  await agentAnswers(host);
+}
+
+/** Ends the engine in order, or kills it; the host's init starts it again. */
+export async function restartEngine(host: LabHost, signal: 'TERM' | 'KILL'): Promise<void> {
+  const pidFile = join(host.root, 'run/lab/dockerd.pid');
+  const before = await readFile(pidFile, 'utf8');
+  await host.exec(['kill', `-${signal}`, before.trim()]);
+  await until('another engine', async () => (await readFile(pidFile, 'utf8')) !== before, { timeout: 2 * PATIENCE_MS });
+  await engineAnswers(host);
+}
