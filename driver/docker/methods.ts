@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import { CoatError } from '../host/errors.ts';
 import type { Ipam } from '../ipam/driver.ts';
-import { ADDRESS_SPACE, parsePoolId } from '../ipam/pool.ts';
+import { ADDRESS_SPACE } from '../ipam/pool.ts';
 import { createEndpoint, deleteEndpoint, join } from '../network/endpoints.ts';
 import { createNetwork, deleteNetwork } from '../network/networks.ts';
 import type { Room } from '../network/room.ts';
@@ -45,8 +45,7 @@ export function methods(room: Room, ipam: Ipam): Record<string, Method> {
     // the same space twice: Docker then leaves overlaps to us instead of asking again and again
     'IpamDriver.GetDefaultAddressSpaces': question(() => ({ LocalDefaultAddressSpace: ADDRESS_SPACE, GlobalDefaultAddressSpace: ADDRESS_SPACE })),
     'IpamDriver.RequestPool': method(messages.RequestPoolRequest, (body) => ipam.requestPool(body)),
-    // the cluster's record outlives one engine's pool
-    'IpamDriver.ReleasePool': method(messages.PoolRequest, ({ PoolID }) => void parsePoolId(PoolID)),
+    'IpamDriver.ReleasePool': method(messages.PoolRequest, (body) => ipam.releasePool(body)),
     'IpamDriver.RequestAddress': method(messages.RequestAddressRequest, (body) => ipam.requestAddress(body)),
     'IpamDriver.ReleaseAddress': method(messages.ReleaseAddressRequest, (body) => ipam.releaseAddress(body)),
   };

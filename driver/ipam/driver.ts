@@ -3,11 +3,12 @@ import { linkExists } from '../kernel/veth.ts';
 import { firstClaim, mayUse, taken } from '../overlay/claims.ts';
 import { chooseVni, portName } from '../overlay/names.ts';
 import { Claim, Network, claimPath, networkKey, networkPath } from '../overlay/records.ts';
+import { enterNetwork } from '../network/book.ts';
 import { changeRecord } from '../store/change.ts';
 import { ConflictError } from '../store/store.ts';
 import type { Room } from '../network/room.ts';
 import type { RequestAddressRequest, RequestPoolRequest } from '../docker/messages.ts';
-import { contains, formatAddress, formatSubnet, isUsable, overlap, parseAddress, parseSubnet, withoutLength } from './address.ts';
+import { contains, formatAddress, formatSubnet, isUsable, overlap, parseAddress, parseSubnet, withoutLength, type Subnet } from './address.ts';
 import { defaultGateway, makePool, parsePoolId, pickFree, poolId, type Pool } from './pool.ts';
 import type { Releases } from './releases.ts';
 
@@ -67,17 +68,43 @@ export class Ipam {
     const key = networkKey(subnet);
     const known = replica.networks.get(key);
     if (known && (!create || !replica.connected)) return known;
-    const mtu = create && !known ? await this.#room.mtu() : 0;
-    const others = create && !known ? (await store.list('networks/')).entries.map(({ value }) => Network.parse(value)) : [];
-    const found = await changeRecord(this.#room, networkPath(key), (value) => Network.parse(value), (network) => {
-      if (network || !create) return undefined;
-      const rival = others.find((other) => overlap(parseSubnet(other.subnet), pool.subnet));
-      if (rival) throw new CoatError('subnet-overlaps', `the subnet ${subnet} overlaps ${rival.subnet}${rival.name ? ` of the network ${rival.name}` : ''}`, { hint: 'choose another --subnet' });
-      const vni = chooseVni(key, new Set(others.map((other) => other.vni)));
-      return { key, subnet, gateway: defaultGateway(pool.subnet), vni, mtu, options: {}, internal: false };
-    });
+    if (create) {
+      const mtu = await this.#room.mtu();
+      return enterNetwork(this.#room, (networks, number) => {
+        const network = networks.get(key);
+        if (network) return network;
+        const rival = [...networks.values()].find((other) => overlap(parseSubnet(other.subnet), pool.subnet));
+        if (rival) throw new CoatError('subnet-overlaps', `the subnet ${subnet} overlaps ${rival.subnet}${rival.name ? ` of the network ${rival.name}` : ''}`, { hint: 'choose another --subnet' });
+        return this.#draft(pool.subnet, networks, { mtu, number });
+      });
+    }
+    const entry = await store.get(networkPath(key));
+    const found = entry && Network.parse(entry.value);
+    if (found) replica.note(networkPath(key), entry.value, entry.revision);
     if (!found) throw new CoatError('unknown-network', `no host knows a network ${subnet}`, { hint: 'create it again: docker network create -d coat --ipam-driver coat --subnet …' });
     return found;
+  }
+
+  /** A network of which only the subnet is known so far: Docker says the rest when it creates it. */
+  #draft(pool: Subnet, networks: ReadonlyMap<string, Network>, given: { mtu: number; number: number }): Network {
+    const subnet = formatSubnet(pool);
+    const key = networkKey(subnet);
+    const vni = chooseVni(key, new Set([...networks.values()].map((other) => other.vni)));
+    return { key, subnet, gateway: defaultGateway(pool), vni, ...given, maker: this.#room.host, options: {}, internal: false };
+  }
+
+  /**
+   * Docker does not need the pool any more. A network lives on for the other hosts; but one that never came to be, because its
+   * creation was refused, leaves nothing.
+   */
+  async releasePool({ PoolID }: { PoolID: string }): Promise<void> {
+    const pool = parsePoolId(PoolID);
+    const key = networkKey(formatSubnet(pool.subnet));
+    const known = this.#room.replica.networks.get(key);
+    if (!known || known.created || known.maker !== this.#room.host) return;
+    await changeRecord<Network>(this.#room, networkPath(key), (value) => Network.parse(value), (network) =>
+      network && !network.created && network.maker === this.#room.host ? 'delete' : undefined,
+    );
   }
 
   /** The gateway is everybody's: each host asks for it, and all get the same. */

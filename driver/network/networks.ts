@@ -1,19 +1,17 @@
 import { CoatError } from '../host/errors.ts';
 import { ADDRESS_SPACE } from '../ipam/pool.ts';
 import { withoutLength } from '../ipam/address.ts';
-import { Network, claimPath, networkKey, networkPath } from '../overlay/records.ts';
+import { chooseMtu, readOptions, type Choices } from '../overlay/options.ts';
+import { claimPath, networkKey, type Network } from '../overlay/records.ts';
 import { changeRecord } from '../store/change.ts';
 import { StoreAwayError } from '../store/store.ts';
 import type { CreateNetworkRequest } from '../docker/messages.ts';
+import { enterNetwork } from './book.ts';
 import type { Room } from './room.ts';
 
 /** `-o` of `docker network create`, libnetwork/netlabel. */
 const GENERIC = 'com.docker.network.generic';
 const INTERNAL = 'com.docker.network.internal';
-const MTU = 'com.docker.network.driver.mtu';
-
-/** Smallest MTU an IPv4 host must accept, RFC 791. */
-const SMALLEST_MTU = 576;
 
 /** What a user's `docker network create` says about a network, whichever host it is typed on. */
 interface Asked {
@@ -22,6 +20,7 @@ interface Asked {
   reserved: string[];
   internal: boolean;
   options: Record<string, string>;
+  choices: Choices;
 }
 
 /**
@@ -60,43 +59,46 @@ function readRequest({ IPv4Data, IPv6Data, Options }: CreateNetworkRequest): Ask
       hint: 'add --ipam-driver coat --subnet 10.42.0.0/24',
     });
   }
+  const options = textOf(Options?.[GENERIC]);
   return {
     key: networkKey(pool.Pool),
     gateway: pool.Gateway ? withoutLength(pool.Gateway) : undefined,
     reserved: Object.values(pool.AuxAddresses ?? {}).map(withoutLength).sort(),
     internal: Options?.[INTERNAL] === true,
-    options: readOptions(Options?.[GENERIC]),
+    options,
+    choices: readOptions(options),
   };
 }
 
-function readOptions(generic: unknown): Record<string, string> {
+function textOf(generic: unknown): Record<string, string> {
   if (typeof generic !== 'object' || generic === null) return {};
   return Object.fromEntries(Object.entries(generic).map(([key, value]) => [key, String(value)]));
 }
 
 /** What the cluster says about the network: decided by the first engine, repeated by the others. */
 async function settle(room: Room, asked: Asked): Promise<Network> {
-  const decide = (network: Network | undefined): Network | undefined => {
-    if (!network) throw new CoatError('unknown-network', `no host knows a network ${asked.key}`, { hint: 'create it again: docker network create -d coat --ipam-driver coat --subnet …' });
+  const { key, internal, options, reserved, choices } = asked;
+  const decide = (networks: ReadonlyMap<string, Network>): Network => {
+    const network = networks.get(key);
+    if (!network) throw new CoatError('unknown-network', `no host knows a network ${key}`, { hint: 'create it again: docker network create -d coat --ipam-driver coat --subnet …' });
     if (asked.gateway && network.gateway !== asked.gateway) throw otherwise(network, `the gateway ${network.gateway}`);
-    if (!network.created) return { ...network, mtu: chooseMtu(network, asked), options: asked.options, internal: asked.internal, reserved: asked.reserved, created: true };
-    if (network.internal !== asked.internal) throw otherwise(network, network.internal ? '--internal' : 'no --internal');
-    if (sorted(network.options) !== sorted(asked.options)) throw otherwise(network, `the options ${sorted(network.options)}`);
-    return undefined;
+    if (!network.created) {
+      const vni = choices.vni ?? network.vni;
+      const rival = [...networks.values()].find((other) => other.key !== key && other.vni === vni);
+      if (rival) throw new CoatError('vni-taken', `the VNI ${vni} belongs to the network ${rival.name ?? rival.subnet}`, { hint: 'choose another one, or leave -o vni out' });
+      return { ...network, vni, mtu: chooseMtu(network.mtu, choices), options, internal, reserved, created: true };
+    }
+    if (network.internal !== internal) throw otherwise(network, network.internal ? '--internal' : 'no --internal');
+    if (sorted(network.options) !== sorted(options)) throw otherwise(network, `the options ${sorted(network.options)}`);
+    return network;
   };
   try {
-    return (await changeRecord(room, networkPath(asked.key), (value) => Network.parse(value), decide))!;
+    return await enterNetwork(room, decide);
   } catch (error) {
-    const known = room.replica.networks.get(asked.key);
-    if (!(error instanceof StoreAwayError) || !known || decide(known) !== undefined) throw error;
+    const known = room.replica.networks.get(key);
+    if (!(error instanceof StoreAwayError) || !known || decide(room.replica.networks) !== known) throw error;
     return known;
   }
-}
-
-function chooseMtu(network: Network, { options }: Asked): number {
-  const wish = Number(options[MTU] ?? network.mtu);
-  if (!Number.isInteger(wish) || wish < SMALLEST_MTU) throw new CoatError('bad-mtu', `"${options[MTU]}" is not an MTU of ${SMALLEST_MTU} bytes or more`);
-  return Math.min(network.mtu, wish);
 }
 
 async function giveBack(room: Room, key: string, ip: string): Promise<void> {

@@ -1,5 +1,6 @@
 import { targetOf, type Claim, type Host, type Network } from './records.ts';
 import { bridgeName, gatewayMac, portName, vxlanName } from './names.ts';
+import { isFlooded } from './options.ts';
 import { EVERYONE, emptyState, forwardKey, neighbourKey, tunnelKey, type State } from './state.ts';
 
 /** A container's place on this host, plumbed or about to be. */
@@ -95,7 +96,7 @@ function planDevices(state: State, network: Network, hosts: ReadonlyMap<string, 
     learning: false,
     suppress: true,
   });
-  for (const host of hosts.values()) {
+  for (const host of isFlooded(network.options) ? hosts.values() : []) {
     // a flood entry for oneself would be a loop
     if (host.name === self.host || host.address === self.address) continue;
     addTunnel(state, vxlan, EVERYONE, host.address);

@@ -6,6 +6,7 @@ import { z } from 'zod';
  *     hosts/<name>              Host
  *     networks/<key>            Network      key: the subnet, `10.42.0.0-24`
  *     claims/<key>/<ip>         Claim
+ *     book                      see network/book.ts
  */
 export const Host = z.object({
   name: z.string(),
@@ -32,6 +33,10 @@ export const Network = z.object({
   internal: z.boolean(),
   /** Addresses nobody may have (`--aux-address`), without prefix lengths. */
   reserved: z.array(z.string()).optional(),
+  /** Counts the networks in the order in which they were made. */
+  number: z.number().int().optional(),
+  /** The host that asked for it first. */
+  maker: z.string().optional(),
   /**
    * Set by the first CreateNetwork. Before it there is only a subnet: Docker asks for the pool first
    * and may then give up, so nobody should repeat the network on other engines yet.

@@ -1,4 +1,4 @@
-import { ConflictError, StoreAwayError, type Change, type Entry, type Expected, type Snapshot, type Store, type Watch } from './store.ts';
+import { ConflictError, StoreAwayError, type Change, type Entry, type Expected, type Snapshot, type Store, type Watch, type Write } from './store.ts';
 
 interface Watcher {
   prefix: string;
@@ -49,12 +49,19 @@ export class MemoryStore implements Store {
   }
 
   async put(key: string, value: unknown, expected: Expected): Promise<number> {
+    return this.putAll([{ key, value, expected }]);
+  }
+
+  async putAll(writes: readonly Write[]): Promise<number> {
     this.#check();
-    const old = this.#entries.get(key);
-    if (expected !== 'any' && (expected === 'absent' ? old !== undefined : old?.revision !== expected)) throw new ConflictError(key);
-    const entry = { key, value: JSON.parse(JSON.stringify(value)) as unknown, revision: ++this.#revision };
-    this.#entries.set(key, entry);
-    return this.#tell(entry);
+    for (const { key, expected } of writes) {
+      const old = this.#entries.get(key);
+      if (expected !== 'any' && (expected === 'absent' ? old !== undefined : old?.revision !== expected)) throw new ConflictError(key);
+    }
+    const revision = ++this.#revision;
+    const entries = writes.map(({ key, value }) => ({ key, value: JSON.parse(JSON.stringify(value)) as unknown, revision }));
+    for (const entry of entries) this.#entries.set(entry.key, entry);
+    return this.#tell(...entries);
   }
 
   async delete(key: string, expected: number | 'any'): Promise<number> {
@@ -81,10 +88,10 @@ export class MemoryStore implements Store {
     if (this.#away) throw new StoreAwayError(new Error('switched off'));
   }
 
-  #tell(change: Change): number {
-    this.#history.push(change);
+  #tell(...changes: Change[]): number {
+    this.#history.push(...changes);
     this.#wake();
-    return change.revision;
+    return this.#revision;
   }
 
   /** Watches hear of a change after the writer's call, as over a network. */
@@ -103,6 +110,9 @@ export class MemoryStore implements Store {
     }
     const news = this.#history.filter(({ revision }) => revision >= watcher.next);
     watcher.next = Math.max(watcher.next, this.#revision + 1);
-    for (const change of news) if (change.key.startsWith(watcher.prefix)) watcher.on.change([structuredClone(change)], change.revision);
+    for (const revision of new Set(news.map((change) => change.revision))) {
+      const changes = news.filter((change) => change.revision === revision && change.key.startsWith(watcher.prefix));
+      if (changes.length > 0) watcher.on.change(structuredClone(changes), revision);
+    }
   }
 }

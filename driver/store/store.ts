@@ -23,6 +23,13 @@ export interface Watch {
 /** What a write expects to find: a record at exactly this revision, `'absent'`, or `'any'`. */
 export type Expected = number | 'absent' | 'any';
 
+/** One of several writes that happen together. */
+export interface Write {
+  key: string;
+  value: unknown;
+  expected: Expected;
+}
+
 /** Somebody else changed the record first; read it again and decide anew. */
 export class ConflictError extends CoatError {
   constructor(key: string) {
@@ -49,6 +56,8 @@ export interface Store {
   list(prefix: string): Promise<Snapshot>;
   /** @returns the revision of the write. @throws {@link ConflictError} */
   put(key: string, value: unknown, expected: Expected): Promise<number>;
+  /** Writes all of them at one revision, or none. @returns that revision. @throws {@link ConflictError} */
+  putAll(writes: readonly Write[]): Promise<number>;
   /** Deleting what is absent succeeds with `expected: 'any'`. @throws {@link ConflictError} */
   delete(key: string, expected: number | 'any'): Promise<number>;
   /**

@@ -55,6 +55,18 @@ export function storeContract(name: string, make: () => Promise<StoreUnderTest>)
       for (const result of results) if (result.status === 'rejected') expect(result.reason).toBeInstanceOf(ConflictError);
     });
 
+    it('writes several records at one revision, or none of them', async () => {
+      const { revision } = await store.list('');
+      const changes: Change[][] = [];
+      const watch = under.other.watch('t/', revision + 1, { change: (batch) => void changes.push(batch), lost: () => undefined });
+      const first = await store.putAll([{ key: 't/1', value: 1, expected: 'absent' }, { key: 't/2', value: 2, expected: 'any' }]);
+      await expect(store.putAll([{ key: 't/1', value: 3, expected: first }, { key: 't/2', value: 3, expected: 'absent' }])).rejects.toBeInstanceOf(ConflictError);
+      expect((await store.list('t/')).entries).toEqual([{ key: 't/1', value: 1, revision: first }, { key: 't/2', value: 2, revision: first }]);
+      await until('the one change', () => changes.length === 1);
+      expect(changes[0]!.map(({ key }) => key).sort()).toEqual(['t/1', 't/2']);
+      watch.close();
+    });
+
     it('deletes only what is as expected', async () => {
       const revision = await store.put('k/1', 1, 'absent');
       await expect(store.delete('k/1', revision + 1)).rejects.toBeInstanceOf(ConflictError);

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Change, Entry, Expected } from '../../../driver/store/store.ts';
+import type { Change, Entry, Expected, Write } from '../../../driver/store/store.ts';
 
 /** Everything of COAT is under this, so that an etcd can be shared; the 1 is the records' version. */
 export const PREFIX = '/coat/v1/';
@@ -44,9 +44,9 @@ export function rangeOf(prefix: string): { key: string; range_end: string } {
 
 export const getRequest = (key: string): unknown => ({ key: keyOf(key) });
 
-export const putRequest = (key: string, value: unknown, expected: Expected): unknown => ({
-  compare: compare(key, expected),
-  success: [{ request_put: { key: keyOf(key), value: encode(JSON.stringify(value)) } }],
+export const putRequest = (writes: readonly Write[]): unknown => ({
+  compare: writes.flatMap(({ key, expected }) => compare(key, expected)),
+  success: writes.map(({ key, value }) => ({ request_put: { key: keyOf(key), value: encode(JSON.stringify(value)) } })),
 });
 
 export const deleteRequest = (key: string, expected: number | 'any'): unknown => ({

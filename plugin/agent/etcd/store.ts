@@ -1,6 +1,6 @@
 import { Agent } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { ConflictError, type Entry, type Expected, type Snapshot, type Store, type Watch } from '../../../driver/store/store.ts';
+import { ConflictError, type Entry, type Expected, type Snapshot, type Store, type Watch, type Write } from '../../../driver/store/store.ts';
 import { post } from './gateway.ts';
 import { deleteRequest, entryOf, getRequest, putRequest, RangeAnswer, rangeOf, TxnAnswer } from './messages.ts';
 import { startWatch } from './watch.ts';
@@ -32,7 +32,11 @@ export class EtcdStore implements Store {
   }
 
   async put(key: string, value: unknown, expected: Expected): Promise<number> {
-    return this.#transact(key, putRequest(key, value, expected));
+    return this.putAll([{ key, value, expected }]);
+  }
+
+  async putAll(writes: readonly Write[]): Promise<number> {
+    return this.#transact(writes.map(({ key }) => key).join(', '), putRequest(writes));
   }
 
   async delete(key: string, expected: number | 'any'): Promise<number> {

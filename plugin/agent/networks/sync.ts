@@ -1,5 +1,7 @@
 import { CoatError, explain } from '../../../driver/host/errors.ts';
 import type { Log } from '../../../driver/host/log.ts';
+import { enterStored } from '../../../driver/network/book.ts';
+import { overlap, parseSubnet } from '../../../driver/ipam/address.ts';
 import { Network, networkPath } from '../../../driver/overlay/records.ts';
 import { ConflictError, type Store } from '../../../driver/store/store.ts';
 import type { EngineNetworks } from '../../engine/networks.ts';
@@ -70,7 +72,7 @@ export class NetworkSync {
     const { store, engine, log } = this.#options;
     if (step.do === 'complain') return this.#once(step.key, step.about);
     if (step.do === 'restore-record') {
-      await store.put(networkPath(step.key), seen.networks.get(step.key)!, 'absent');
+      await enterStored(store, (networks) => networks.get(step.key) ?? unrivalled(seen.networks.get(step.key)!, networks));
     } else if (step.do === 'remove') {
       await engine.remove(step.id);
     } else if (step.do === 'name') {
@@ -90,4 +92,11 @@ export class NetworkSync {
     this.#told.set(key, about);
     this.#options.log.warn({ network: key }, about);
   }
+}
+
+/** What a network had may belong to another one since its record was deleted. */
+function unrivalled(network: Network, others: ReadonlyMap<string, Network>): Network {
+  const rival = [...others.values()].find(({ vni, subnet }) => vni === network.vni || overlap(parseSubnet(subnet), parseSubnet(network.subnet)));
+  if (!rival) return network;
+  throw new CoatError('network-replaced', `what the network ${network.subnet} had belongs to ${rival.name ?? rival.subnet} now`, { hint: 'remove the containers that are still on it' });
 }

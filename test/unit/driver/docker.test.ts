@@ -16,7 +16,7 @@ const GATEWAY = { RequestAddressType: 'com.docker.network.gateway' };
 /** As a Docker Engine 28.5.2 sends it. */
 const createNetwork = (change: object = {}, ipam: object = {}) => ({
   NetworkID,
-  Options: { 'com.docker.network.enable_ipv4': true, 'com.docker.network.enable_ipv6': false, 'com.docker.network.generic': { 'coat.colour': 'blue' } },
+  Options: { 'com.docker.network.enable_ipv4': true, 'com.docker.network.enable_ipv6': false, 'com.docker.network.generic': { multicast: 'off' } },
   IPv4Data: [{ AddressSpace: 'coat', Gateway: '10.42.0.1/24', Pool: SUBNET, ...ipam }],
   IPv6Data: [],
   ...change,
@@ -104,9 +104,34 @@ describe('networks', () => {
     await network(a);
     await network(b);
     const { value } = (await store.get(`networks/${KEY}`))!;
-    expect(value).toMatchObject({ key: KEY, subnet: SUBNET, gateway: '10.42.0.1', mtu: 1450, created: true, internal: false, options: { 'coat.colour': 'blue' } });
+    expect(value).toMatchObject({ key: KEY, subnet: SUBNET, gateway: '10.42.0.1', mtu: 1450, created: true, internal: false, options: { multicast: 'off' } });
     expect(a.driver.networksOnEngine()).toEqual([{ id: NetworkID, network: value }]);
     expect((await store.list('claims/')).entries).toEqual([]);
+  });
+
+  it('take the VNI and the MTU the user names, and no VNI that another one has', async () => {
+    const options = { 'com.docker.network.generic': { vni: '4711', mtu: '1400' } };
+    await prepare(a);
+    await a.call('NetworkDriver.CreateNetwork', createNetwork({ Options: options }));
+    expect((await store.get(`networks/${KEY}`))!.value).toMatchObject({ vni: 4711, mtu: 1400 });
+    // the agent repeats it with the same options
+    await prepare(b);
+    await b.call('NetworkDriver.CreateNetwork', createNetwork({ Options: options }));
+    const other = 'coat/10.43.0.0/24';
+    await b.call('IpamDriver.RequestPool', { Pool: '10.43.0.0/24' });
+    const second = createNetwork({ NetworkID: 'ee', Options: options }, { Pool: '10.43.0.0/24', Gateway: '10.43.0.1/24' });
+    await expect(b.call('NetworkDriver.CreateNetwork', second)).rejects.toThrow(/the VNI 4711 belongs to the network 10.42.0.0\/24; choose another/);
+    await b.call('IpamDriver.ReleasePool', { PoolID: other });
+    expect(await store.get('networks/10.43.0.0-24')).toBeUndefined();
+  });
+
+  it('leave nothing when their creation was refused, but only to the host that began it', async () => {
+    await prepare(a);
+    await b.call('IpamDriver.RequestPool', { Pool: SUBNET });
+    await b.call('IpamDriver.ReleasePool', { PoolID });
+    expect(await store.get(`networks/${KEY}`)).toBeDefined();
+    await a.call('IpamDriver.ReleasePool', { PoolID });
+    expect(await store.get(`networks/${KEY}`)).toBeUndefined();
   });
 
   it('survive a restart of the driver', async () => {
@@ -140,7 +165,10 @@ describe('networks', () => {
     [{}, { AddressSpace: 'LocalDefault' }, /add --ipam-driver coat --subnet/],
     [{ IPv4Data: null }, {}, /one IPv4 subnet/],
     [{ IPv6Data: [{ AddressSpace: 'coat', Pool: 'fd00::/64' }] }, {}, /no IPv6/],
-    [{ Options: { 'com.docker.network.generic': { 'com.docker.network.driver.mtu': '12' } } }, {}, /MTU/],
+    [{ Options: { 'com.docker.network.generic': { 'com.docker.network.driver.mtu': '12' } } }, {}, /mtu is a number from 576/],
+    [{ Options: { 'com.docker.network.generic': { mtu: '1500' } } }, {}, /1500 bytes is more than the 1450/],
+    [{ Options: { 'com.docker.network.generic': { encrypted: '' } } }, {}, /does not encrypt/],
+    [{ Options: { 'com.docker.network.generic': { 'coat.colour': 'blue' } } }, {}, /no option "coat.colour"; the options are vni, mtu, multicast/],
     [{}, { Gateway: '10.42.0.9/24' }, /gateway 10.42.0.1/],
   ])('are refused in one sentence: %j %j', async (change, ipam, sentence) => {
     await prepare(a);
