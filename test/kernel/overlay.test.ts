@@ -38,6 +38,18 @@ async function settle(): Promise<void> {
   await all.settled((await store.list('')).revision);
 }
 
+/** Answers what comes to UDP port 7, broadcast and the group 239.1.2.3 included, with its name. */
+const LISTEN = `
+const s = require('dgram').createSocket('udp4');
+s.on('message', (m, from) => s.send(process.argv[1], from.port, from.address)).bind(7, () => { s.addMembership('239.1.2.3'); console.log('ready'); });`;
+
+/** Says something to an address three times, and prints who answered. */
+const SHOUT = `
+const s = require('dgram').createSocket('udp4'), heard = new Set();
+s.on('message', (m) => heard.add(String(m)));
+s.bind(0, () => { s.setBroadcast(true); for (let i = 0; i < 3; i++) setTimeout(() => s.send('?', 7, process.argv[1], () => {}), i * 50); });
+setTimeout(() => { console.log(JSON.stringify([...heard].sort())); process.exit(); }, 500);`;
+
 describe('the overlay', () => {
   it('makes nothing before the first join, connects containers of two hosts, and leaves nothing behind', async () => {
     const [na, nb] = [await a.engine.createNetwork(), await b.engine.createNetwork()];
@@ -106,6 +118,17 @@ describe('the overlay', () => {
     const mac = await until('ARP to resolve', async () => /lladdr (\S+)/.exec(await one.netns.run('ip', 'neigh', 'show', two.ip))?.[1], { timeout: 2_000 });
     expect(mac).toBe(two.mac);
     expect(await tunnelled(a)).toBe(seen);
+  });
+
+  it.each([['on', ['b', 'c']], ['off', []]])('broadcast and multicast reach the members on other hosts with multicast=%s: %j', async (multicast, heard) => {
+    const networks = await Promise.all(all.hosts.map(({ engine }) => engine.createNetwork(undefined, { 'com.docker.network.generic': { multicast } })));
+    const [one, two, three] = [await a.engine.run(networks[0]!), await b.engine.run(networks[1]!), await c.engine.run(networks[2]!)];
+    for (const [host, { netns }] of [['b', two], ['c', three]] as const) await netns.start(LISTEN, host);
+    await settle();
+    // a container without a place in its neighbour table asks with a broadcast too, and is answered all the same
+    expect(await one.netns.eval(SHOUT, two.ip)).toEqual(['b']);
+    expect(await one.netns.eval(SHOUT, '10.42.0.255')).toEqual(heard);
+    expect(await one.netns.eval(SHOUT, '239.1.2.3')).toEqual(heard);
   });
 
   it('repairs what somebody removed by hand, and removes what nobody explains', async () => {

@@ -56,6 +56,9 @@ describe('the plan', () => {
       { dev: vxlan, mac: '00:00:00:00:00:00', dst: '192.168.0.3' },
       { dev: vxlan, mac: theirs, dst: '192.168.0.2' },
     ]);
+    const quiet = { ...local, network: { ...network, options: { multicast: 'off' } } };
+    const known = claims({ ip: '10.42.0.2', mac: mine }, { ip: '10.42.0.3', mac: theirs, host: 'b' });
+    expect([...plan({ hosts, claims: known }, [quiet], self).state.tunnels.values()]).toEqual([{ dev: vxlan, mac: theirs, dst: '192.168.0.2' }]);
     expect([...state.forwards.values()]).toEqual([{ bridge, mac: mine, dev: port }, { bridge, mac: theirs, dev: vxlan }]);
     expect([...state.neighbours.values()]).toEqual([{ dev: bridge, ip: '10.42.0.2', mac: mine }, { dev: bridge, ip: '10.42.0.3', mac: theirs }]);
   });
