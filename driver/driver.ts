@@ -5,15 +5,17 @@ import { methods } from './docker/methods.ts';
 import { explain } from './host/errors.ts';
 import type { Log } from './host/log.ts';
 import { KeyedQueue } from './host/queue.ts';
+import { DEFAULT_POOL, parseAddressPool, routesInto, type AddressPool } from './ipam/choose.ts';
 import { Ipam } from './ipam/driver.ts';
 import { dropOrphans } from './ipam/orphans.ts';
 import { Pending, Releases } from './ipam/releases.ts';
 import { createKernel, type Kernel } from './kernel/kernel.ts';
-import { routeMtus } from './kernel/route.ts';
+import { destinations, routeMtus } from './kernel/route.ts';
 import * as arrivals from './network/arrivals.ts';
 import type { ArrivalRequest } from './network/arrivals.ts';
 import { deleteEndpoint } from './network/endpoints.ts';
 import { LocalState, type Endpoint, type LocalNetwork } from './network/local.ts';
+import { Offers } from './network/offers.ts';
 import type { Room } from './network/room.ts';
 import { overlayMtu } from './overlay/mtu.ts';
 import { DEFAULT_VXLAN_PORT } from './overlay/names.ts';
@@ -33,6 +35,8 @@ export interface DriverOptions {
   stateDir: string;
   /** The host's root directory as this process sees it: `/proc/1/root` in a plugin, '' when it is the same. */
   hostRoot: string;
+  /** Where the subnets come from that nobody names; the same on all hosts. */
+  pool?: AddressPool;
   /** UDP port of the tunnels, the same on all hosts. */
   vxlanPort?: number;
   log: Log;
@@ -63,6 +67,13 @@ export interface Driver {
   /** Cuts a local endpoint off: its port neither receives nor sends. */
   cut(network: string, ip: string): Promise<void>;
   uncut(network: string, ip: string): Promise<void>;
+  /** Whether this host's engine lets a container of a network have an address of one's choice; see {@link Network}, `chosenOn`. */
+  letsChoose(network: string): boolean;
+  /** Until it is taken or {@link withdraw}n, this arrival's address goes to the engine's next container that asks for any. */
+  offer(network: string, ip: string): Promise<void>;
+  withdraw(network: string, ip: string): void;
+  /** What this host has routes to inside the pool of subnets. */
+  routes(): Promise<string[]>;
   /** The networks of this host's engine, with Docker's ids for them. */
   networksOnEngine(): LocalNetwork[];
   /** The endpoints of this host's engine, with Docker's ids for them. */
@@ -94,12 +105,15 @@ export async function createDriver(options: DriverOptions): Promise<Driver> {
     revision: replica.revision,
   });
   const reconciler = createReconciler({ kernel, hostRoot, wanted, log });
-  const room: Room = { host, hostRoot, store, replica, local, kernel, reconciler, log };
+  const offers = new Offers();
+  const pool = options.pool ?? parseAddressPool(DEFAULT_POOL);
+  const routes = async (): Promise<string[]> => routesInto(pool, await destinations(kernel));
+  const room: Room = { host, hostRoot, store, replica, local, offers, kernel, reconciler, log };
   const mtu = async (): Promise<number> => {
     const peers = [...replica.hosts.values()].filter(({ name }) => name !== host);
     return overlayMtu(await routeMtus(kernel, peers.map((peer) => peer.address)));
   };
-  const app = createApp(methods(room, new Ipam({ ...room, releases, mtu })), log);
+  const app = createApp(methods(room, new Ipam({ ...room, releases, mtu, pool, routes })), log);
   const places = new KeyedQueue();
   let audit: NodeJS.Timeout | undefined;
   let unsubscribe: (() => void) | undefined;
@@ -149,6 +163,13 @@ export async function createDriver(options: DriverOptions): Promise<Driver> {
     forget: (network, ip) => at(network, ip, () => arrivals.forget(room, network, ip)),
     cut: (network, ip) => at(network, ip, () => arrivals.setCut(room, network, ip, true)),
     uncut: (network, ip) => at(network, ip, () => arrivals.setCut(room, network, ip, false)),
+    letsChoose: (network) => replica.networks.get(network)?.chosenOn !== host,
+    offer: async (network, ip) => {
+      // one that Docker has taken over is no arrival any more
+      if (local.arrivalAt(network, ip)) await offers.open(network, ip);
+    },
+    withdraw: (network, ip) => offers.close(network, ip),
+    routes,
     networksOnEngine: () => local.networks.values(),
     endpointsOnEngine: () => local.endpoints.values(),
     discard: async (id) => {

@@ -9,6 +9,7 @@ import { ConflictError } from '../store/store.ts';
 import type { Room } from '../network/room.ts';
 import type { RequestAddressRequest, RequestPoolRequest } from '../docker/messages.ts';
 import { contains, formatAddress, formatSubnet, isUsable, overlap, parseAddress, parseSubnet, withoutLength, type Subnet } from './address.ts';
+import { chooseSubnet, formatAddressPool, type AddressPool } from './choose.ts';
 import { defaultGateway, makePool, parsePoolId, pickFree, poolId, type Pool } from './pool.ts';
 import type { Releases } from './releases.ts';
 
@@ -21,6 +22,10 @@ export interface IpamRoom extends Room {
   releases: Releases;
   /** The MTU a new network should have, bytes. */
   mtu(): Promise<number>;
+  /** Where subnets come from that nobody names. */
+  pool: AddressPool;
+  /** This host's routes into the pool. */
+  routes(): Promise<string[]>;
 }
 
 /** The IpamDriver: addresses are leased from the store, so no two hosts give out the same. */
@@ -39,6 +44,10 @@ export class Ipam {
    */
   async requestPool({ Pool: subnet, SubPool, V6 }: RequestPoolRequest): Promise<{ PoolID: string; Pool: string }> {
     if (V6) throw new CoatError('no-ipv6', 'a coat network has no IPv6 yet', { hint: 'leave --ipv6 out' });
+    if (!subnet && !SubPool) {
+      const chosen = makePool((await this.#chooseNetwork()).subnet, undefined);
+      return { PoolID: poolId(chosen), Pool: formatSubnet(chosen.subnet) };
+    }
     const pool = makePool(subnet ?? undefined, SubPool ?? undefined);
     await this.#networkOf(pool, true);
     return { PoolID: poolId(pool), Pool: formatSubnet(pool.subnet) };
@@ -47,11 +56,12 @@ export class Ipam {
   /** Leases an address, or confirms one. @returns it with its prefix length */
   async requestAddress({ PoolID, Address, Options }: RequestAddressRequest): Promise<{ Address: string }> {
     const pool = parsePoolId(PoolID);
-    const wish = Address ? formatAddress(parseAddress(withoutLength(Address))) : undefined;
     const network = await this.#networkOf(pool, false);
+    const wish = Address ? formatAddress(parseAddress(withoutLength(Address))) : undefined;
+    const ours = wish ?? this.#room.offers.at(network.key);
     let ip: string;
     if (Options?.[TYPE] === GATEWAY) ip = await this.#gateway(pool, network, wish);
-    else if (wish !== undefined) ip = await this.#lease(pool, network, wish);
+    else if (ours !== undefined) ip = await this.#lease(pool, network, ours);
     else ip = await this.#leaseAny(pool, network, Options?.[NAME]);
     return { Address: `${ip}/${pool.subnet.length}` };
   }
@@ -72,7 +82,9 @@ export class Ipam {
       const mtu = await this.#room.mtu();
       return enterNetwork(this.#room, (networks, number) => {
         const network = networks.get(key);
-        if (network) return network;
+        // the engine that chose the subnet is told it now, by whoever makes the network anew
+        const told = network?.chosenOn === this.#room.host && !this.#room.local.networks.find((other) => other.network.key === key);
+        if (network) return told ? { ...network, chosenOn: undefined } : network;
         const rival = [...networks.values()].find((other) => overlap(parseSubnet(other.subnet), pool.subnet));
         if (rival) throw new CoatError('subnet-overlaps', `the subnet ${subnet} overlaps ${rival.subnet}${rival.name ? ` of the network ${rival.name}` : ''}`, { hint: 'choose another --subnet' });
         return this.#draft(pool.subnet, networks, { mtu, number });
@@ -83,6 +95,21 @@ export class Ipam {
     if (found) replica.note(networkPath(key), entry.value, entry.revision);
     if (!found) throw new CoatError('unknown-network', `no host knows a network ${subnet}`, { hint: 'create it again: docker network create -d coat --ipam-driver coat --subnet …' });
     return found;
+  }
+
+  /** A network with a subnet that nobody has, on no host. */
+  async #chooseNetwork(): Promise<Network> {
+    const { host, pool, replica } = this.#room;
+    const [mtu, mine] = await Promise.all([this.#room.mtu(), this.#room.routes()]);
+    const theirs = [...replica.hosts.values()].filter(({ name }) => name !== host).flatMap(({ routes }) => routes ?? []);
+    const routes = [...mine, ...theirs].map(parseSubnet);
+    return enterNetwork(this.#room, (networks, number) => {
+      const subnet = chooseSubnet(pool, [...routes, ...[...networks.values()].map((other) => parseSubnet(other.subnet))]);
+      if (subnet) return { ...this.#draft(subnet, networks, { mtu, number }), chosenOn: host };
+      throw new CoatError('pool-empty', `no subnet of the pool ${formatAddressPool(pool)} is free of networks and of the routes of all hosts`, {
+        hint: 'name one with --subnet, or give all hosts another COAT_POOL',
+      });
+    });
   }
 
   /** A network of which only the subnet is known so far: Docker says the rest when it creates it. */

@@ -12,7 +12,7 @@ export const ADDRESS_SPACE = 'coat';
 
 /** Larger than this nobody needs on one layer 2; smaller has no room for a gateway and an endpoint. Prefix lengths. */
 const WIDEST = 8;
-const NARROWEST = 30;
+export const NARROWEST = 30;
 
 /** Reads what `--subnet` and `--ip-range` gave. @throws CoatError `bad-address`, `no-subnet` */
 export function makePool(subnetText: string | undefined, rangeText: string | undefined): Pool {

@@ -1,4 +1,5 @@
 import { list, type Kernel } from './kernel.ts';
+import { isBridge } from '../overlay/names.ts';
 import { listLinks } from './links.ts';
 
 /**
@@ -18,4 +19,11 @@ export async function routeMtus(kernel: Kernel, addresses: readonly string[]): P
     }),
   );
   return mtus.filter((mtu) => mtu !== undefined);
+}
+
+/** What the main table has routes to, as CIDRs, without the default route and our own networks. */
+export async function destinations(kernel: Kernel): Promise<string[]> {
+  const routes = await list<{ dst: string; dev?: string }>(kernel, ['ip', '-j', '-4', 'route', 'show', 'table', 'main']);
+  const others = routes.filter(({ dst, dev }) => dst !== 'default' && !(dev !== undefined && isBridge(dev)));
+  return [...new Set(others.map(({ dst }) => (dst.includes('/') ? dst : `${dst}/32`)))].sort();
 }

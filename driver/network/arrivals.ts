@@ -76,6 +76,7 @@ export async function release(room: Room, key: string, ip: string): Promise<void
 
 /** Gives an arrival up: its port, its namespace's name and the record go. An unknown one is fine. */
 export async function forget(room: Room, key: string, ip: string): Promise<void> {
+  room.offers.close(key, ip);
   const endpoint = room.local.endpointAt(key, ip);
   const record = room.local.arrivalAt(key, ip) ?? (endpoint?.netns === undefined ? undefined : endpoint);
   if (!record) return;

@@ -24,10 +24,14 @@ export async function createEndpoint(room: Room, { NetworkID, EndpointID, Interf
   const given = Interface.MacAddress?.toLowerCase() || undefined;
   const arrival = room.local.arrivalAt(network.key, ip);
   const known = room.local.endpoints.get(EndpointID);
-  const mac = given ?? known?.mac ?? arrival?.mac ?? endpointMac(ip);
+  if (arrival && given !== arrival.mac && room.offers.at(network.key) === ip) {
+    throw new CoatError('address-promised', `the address ${ip} was meant for a container that comes to this host at this moment`, { hint: 'try again' });
+  }
+  const mac = given ?? known?.mac ?? arrival?.mac ?? endpointMac(ip, macsOf(room, network, ip));
   if (arrival && arrival.mac !== mac) throw new CoatError('other-mac', `the container arriving at ${ip} has the MAC ${arrival.mac}, not ${mac}`);
   if (network.reserved?.includes(ip)) throw new CoatError('address-reserved', `the address ${ip} is reserved (--aux-address)`);
 
+  if (macsOf(room, network, ip).has(mac)) throw new CoatError('mac-taken', `the MAC ${mac} belongs to another container of the network`, { hint: 'choose another --mac-address, or none' });
   await claimMac(room, network, ip, mac);
   if (!known) {
     await dropStale(room, network, ip);
@@ -37,6 +41,7 @@ export async function createEndpoint(room: Room, { NetworkID, EndpointID, Interf
       : { ...base, link: linkOf(EndpointID), joined: false };
     await room.local.endpoints.set(endpoint);
     if (arrival) await room.local.arrivals.delete(arrival.id);
+    room.offers.close(network.key, ip);
   }
   return { Interface: given ? {} : { MacAddress: mac } };
 }
@@ -85,6 +90,12 @@ export function networkOf(room: Room, id: string): Network {
   const local = room.local.networks.get(id);
   if (!local) throw new CoatError('unknown-network', `this host's coat does not know the network ${id.slice(0, 12)}`, { hint: 'remove the network and create it again' });
   return room.replica.networks.get(local.network.key) ?? local.network;
+}
+
+/** The MACs of all other addresses of a network. */
+function macsOf(room: Room, network: Network, ip: string): Set<string> {
+  const others = [...room.replica.claims.values()].filter((claim) => claim.network === network.key && claim.ip !== ip);
+  return new Set(others.flatMap(({ mac }) => mac ?? []));
 }
 
 /** An endpoint Docker never deleted, because it died, is in the way of the next one at its address. */

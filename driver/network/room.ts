@@ -4,6 +4,7 @@ import type { Reconciler } from '../overlay/reconcile.ts';
 import type { Replica } from '../store/replica.ts';
 import type { Store } from '../store/store.ts';
 import type { LocalState } from './local.ts';
+import type { Offers } from './offers.ts';
 
 /** What every verb needs. */
 export interface Room {
@@ -14,6 +15,7 @@ export interface Room {
   store: Store;
   replica: Replica;
   local: LocalState;
+  offers: Offers;
   kernel: Kernel;
   reconciler: Reconciler;
   log: Log;

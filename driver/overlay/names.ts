@@ -24,11 +24,18 @@ export const linkOf = (owner: string): string => createHash('sha256').update(own
 /** The bridge's MAC, locally administered and the same on every host: a gateway that moves with nobody. */
 export const gatewayMac = (vni: number): string => `02:c0:a7:${hex(vni).match(/../g)!.join(':')}`;
 
-/** The MAC of an endpoint that brings none of its own, as Docker's own overlay makes it: 02:42 and the address. */
-export function endpointMac(ip: string): string {
+/**
+ * The MAC of an endpoint that brings none of its own, as Docker's own overlay makes it: 02:42 and the address.
+ *
+ * @param taken those of others: who moved keeps its MAC, although its address may become another one with its next start
+ */
+export function endpointMac(ip: string, taken: ReadonlySet<string> = new Set()): string {
   const bytes = Buffer.alloc(4);
   bytes.writeUInt32BE(parseAddress(ip));
-  return `02:42:${bytes.toString('hex').match(/../g)!.join(':')}`;
+  const form = (tail: Buffer): string => `02:42:${tail.toString('hex').match(/../g)!.join(':')}`;
+  let mac = form(bytes);
+  for (let n = 1; taken.has(mac); n += 1) mac = form(createHash('sha256').update(`${ip} ${n}`).digest().subarray(0, 4));
+  return mac;
 }
 
 /** The highest VXLAN network identifier, RFC 7348: 24 bits. */

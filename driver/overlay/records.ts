@@ -13,6 +13,8 @@ export const Host = z.object({
   /** Underlay address: the host's VTEP, and where its agent listens. */
   address: z.string(),
   version: z.string().optional(),
+  /** What it has routes to inside the pool of subnets, as CIDRs; see ipam/choose.ts. */
+  routes: z.array(z.string()).optional(),
 });
 export type Host = z.infer<typeof Host>;
 
@@ -37,6 +39,11 @@ export const Network = z.object({
   number: z.number().int().optional(),
   /** The host that asked for it first. */
   maker: z.string().optional(),
+  /**
+   * The host on which it was made without a subnet of the user's choice. Its engine, up to Docker 29.0, gives no container of this
+   * network an address of one's choice; the engines of the others do, as they were told the subnet.
+   */
+  chosenOn: z.string().optional(),
   /**
    * Set by the first CreateNetwork. Before it there is only a subnet: Docker asks for the pool first
    * and may then give up, so nobody should repeat the network on other engines yet.

@@ -62,6 +62,7 @@ export async function startAgent(settings: Settings, paths: Paths, log: Log): Pr
     stateDir: paths.driverState,
     hostRoot: paths.hostRoot,
     vxlanPort: settings.vxlanPort,
+    pool: settings.pool,
     log,
   });
   const docker = connectEngine(paths.dockerSocket);
@@ -86,7 +87,7 @@ export async function startAgent(settings: Settings, paths: Paths, log: Log): Pr
   const etcdStarted = etcd.start().catch((error: unknown) => log.error({ err: error }, 'etcd did not start; it is tried again'));
   await driver.start();
 
-  const announced = announce(store, { ...me, version: VERSION }, log, ending.signal);
+  const announced = announce(store, async () => ({ ...me, version: VERSION, routes: await driver.routes() }), log, ending.signal);
   const networks = keepNetworks({ me: me.name, docker, driver, store, file: paths.networksSeen, log });
   void Promise.all([listening, etcdStarted, announced])
     .then(() => (ending.signal.aborted ? undefined : mover.recover()))

@@ -1,6 +1,7 @@
 import { isIPv4 } from 'node:net';
 import { z } from 'zod';
-import { CoatError } from '../../driver/host/errors.ts';
+import { CoatError, explain } from '../../driver/host/errors.ts';
+import { type AddressPool, DEFAULT_POOL, parseAddressPool } from '../../driver/ipam/choose.ts';
 import { DEFAULT_VXLAN_PORT } from '../../driver/overlay/names.ts';
 import type { Member } from './membership.ts';
 
@@ -25,6 +26,8 @@ export interface Settings extends Basics {
   secret: string;
   port: number;
   vxlanPort: number;
+  /** Where the subnets come from that nobody names, the same on all hosts. */
+  pool: AddressPool;
 }
 
 const Port = (name: string, fallback: number) =>
@@ -46,6 +49,7 @@ const Shape = BasicsShape.extend({
   COAT_SECRET: z.string('COAT_SECRET is missing: the secret all hosts of the cluster share').min(16, 'COAT_SECRET must have at least 16 characters'),
   COAT_PORT: Port('COAT_PORT', DEFAULT_PORT),
   COAT_VXLAN_PORT: Port('COAT_VXLAN_PORT', DEFAULT_VXLAN_PORT),
+  COAT_POOL: z.string().default(DEFAULT_POOL).transform(parsePool),
 });
 
 /**
@@ -80,7 +84,17 @@ export function readSettings(env: NodeJS.ProcessEnv): Settings | undefined {
     secret: value.COAT_SECRET,
     port: value.COAT_PORT,
     vxlanPort: value.COAT_VXLAN_PORT,
+    pool: value.COAT_POOL,
   };
+}
+
+function parsePool(text: string, context: z.RefinementCtx): AddressPool {
+  try {
+    return parseAddressPool(text);
+  } catch (error) {
+    context.addIssue(`COAT_POOL: ${explain(error)}`);
+    return z.NEVER;
+  }
 }
 
 /** @param text as in `h1=10.0.0.1,h2=10.0.0.2` */

@@ -92,12 +92,12 @@ export class Arrival {
       for (const use of RESERVES) await reserveMemory(host, `${this.#directory}/${use}`, this.#preparation.memory);
     });
     reserved.catch(() => undefined);
-    await this.timeline.step('docker start', async () => {
+    await this.timeline.step('docker start', () => this.#offering(async () => {
       this.#started = containers.start(this.#containerId);
       this.#started.catch(() => undefined);
       const bundle = await this.#door!.heard('create', RUNTIME_CALLED_MS, endsWith(this.#started));
       await this.#adapt(bundle, netnsPath(netns));
-    });
+    }));
     await reserved;
   }
 
@@ -147,10 +147,12 @@ export class Arrival {
     const lack = missing(sent, received);
     if (lack) throw new CoatError('cut-short', `the container's state did not arrive whole: ${lack}`);
     releaseMemory(this.#deps.host, `${this.#directory}/${RESERVES[1]}`);
-    this.#gate!.open();
     const patience = RESTORE_MS + (this.#preparation.memory / 2 ** 20) * RESTORE_MS_PER_MIB;
     const heard = (event: string): Promise<string> => this.#door!.heard(event, patience, endsWith(this.#started!));
-    const restored = this.timeline.step('runc restore', () => heard('restored'));
+    const restored = this.timeline.step('runc restore', () => this.#offering(() => {
+      this.#gate!.open();
+      return heard('restored');
+    }));
     // what of it is whose: CRIU makes the namespaces, Docker is told the pid and answers with `start`, CRIU does the rest
     void this.timeline.step('… until the pid', () => heard('pid')).then(() => this.timeline.step('… until start', () => heard('start'))).catch(() => undefined);
     const code = await restored;
@@ -191,6 +193,19 @@ export class Arrival {
     for (const { network, ip } of this.#preparation.endpoints) await tried('endpoint', overlay.forget(network, ip));
     this.#door?.close();
     await tried('memory', unmountMemory(host, this.#directory));
+  }
+
+  /** Docker 26 asks for addresses when the container starts, 28 when its processes are there; in a network that lets nobody choose, for any. */
+  async #offering<T>(work: () => Promise<T>): Promise<T> {
+    const { overlay } = this.#deps;
+    // in one order for all moves, as an offer waits for the one before it
+    const free = this.#preparation.endpoints.filter(({ network }) => !overlay.letsChoose(network)).sort((a, b) => (a.network < b.network ? -1 : 1));
+    try {
+      for (const { network, ip } of free) await overlay.offer(network, ip);
+      return await work();
+    } finally {
+      for (const { network, ip } of free) overlay.withdraw(network, ip);
+    }
   }
 
   async #adapt(bundle: string, netns: string): Promise<void> {

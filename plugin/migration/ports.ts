@@ -16,6 +16,12 @@ export interface Overlay {
   release(network: string, ip: string): Promise<void>;
   /** Gives an expected endpoint up: nothing of it stays. */
   forget(network: string, ip: string): Promise<void>;
+  /** Whether this host's engine lets a container of that network have an address of one's choice. */
+  letsChoose(network: string): boolean;
+  /** From now on the engine's next container that asks for any address in the network gets this one, */
+  offer(network: string, ip: string): Promise<void>;
+  /** until now. */
+  withdraw(network: string, ip: string): void;
   /** Nothing goes into or out of the local endpoint any more. */
   cut(network: string, ip: string): Promise<void>;
   uncut(network: string, ip: string): Promise<void>;

@@ -11,6 +11,7 @@ import type { JournalEntry } from './journal.ts';
 import type { MoverDependencies } from './ports.ts';
 import { refusalAtDestination } from './preflight.ts';
 import { type Arrival as Arrived, Arming, Landing, Offer, type Outcome, parse, Preparation, Reference, type Verdict } from './protocol.ts';
+import { unpinned } from './spec.ts';
 
 type Entry = Extract<JournalEntry, { role: 'destination' }>;
 
@@ -107,7 +108,8 @@ export class Receiver {
     const entry: Entry = { role: 'destination', id, container, peer: from, endpoints: endpoints.map(({ network, ip }) => ({ network, ip })), state: 'arriving' };
     await this.#remember(entry);
     try {
-      const containerId = await this.#deps.containers.create(container, { ...preparation.body, Image: await this.#imageName(preparation) });
+      const free = endpoints.filter(({ network }) => !this.#deps.overlay.letsChoose(network)).map(({ name }) => name);
+      const containerId = await this.#deps.containers.create(container, { ...unpinned(preparation.body, free), Image: await this.#imageName(preparation) });
       await this.#remember({ ...entry, containerId });
       this.#arrivals.set(id, new Arrival(this.#deps, { ...preparation, source: from }, containerId));
     } catch (cause) {

@@ -35,3 +35,13 @@ function pinned(settings: EndpointSettings, implied: readonly string[]): Record<
     ...(settings.GwPriority === undefined ? {} : { GwPriority: settings.GwPriority }),
   };
 }
+
+/**
+ * The same body for an engine that lets nobody choose an address in some networks: there the container asks for any, and is
+ * given its own. Its MAC stays pinned.
+ */
+export function unpinned(body: Record<string, unknown>, networks: readonly string[]): Record<string, unknown> {
+  const { EndpointsConfig: all } = body['NetworkingConfig'] as { EndpointsConfig: Record<string, Record<string, unknown>> };
+  const freed = networks.map((name) => [name, { ...all[name], IPAMConfig: null }]);
+  return { ...body, NetworkingConfig: { EndpointsConfig: { ...all, ...(Object.fromEntries(freed) as object) } } };
+}

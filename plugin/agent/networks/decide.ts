@@ -19,6 +19,8 @@ export type Step =
   | { do: 'name'; key: string; name: string }
   | { do: 'create'; key: string }
   | { do: 'remove'; key: string; id: string }
+  /** Made here while another host made one of the same name, and later: it goes, with its record, and the other one comes. */
+  | { do: 'give-way'; key: string; id: string }
   | { do: 'delete-record'; key: string }
   /** The record was deleted while somebody still has an address there: put it back. */
   | { do: 'restore-record'; key: string }
@@ -55,6 +57,11 @@ function decideOne(key: string, here: EngineNetwork | undefined, { engine, recor
     return inUse.has(key) ? { do: 'restore-record', key } : { do: 'remove', key, id: here.id };
   }
   if (here !== undefined) {
+    const older = [...records.values()].find((other) => other.name === here.name && isOlder(other, record));
+    if (older !== undefined) {
+      if (!inUse.has(key)) return { do: 'give-way', key, id: here.id };
+      return { do: 'complain', key, about: `there are two networks called ${here.name}, ${key} and ${older.key}, and both are in use` };
+    }
     if (record.name === undefined) return { do: 'name', key, name: here.name };
     if (record.name !== here.name) return { do: 'complain', key, about: `${key} is called ${here.name} on this host and ${record.name} elsewhere` };
     return undefined;
@@ -67,12 +74,19 @@ function decideOne(key: string, here: EngineNetwork | undefined, { engine, recor
   return { do: 'create', key };
 }
 
+/** Which of two networks was made first. Records of an earlier version have no number, and are older than all that have. */
+function isOlder(one: Network, other: Network): boolean {
+  const [a, b] = [one.number ?? 0, other.number ?? 0];
+  return a === b ? one.key < other.key : a < b;
+}
+
 /** What each step leaves on this engine when it has succeeded. */
 const LEAVES: Record<Step['do'], boolean> = {
   name: true,
   create: true,
   'restore-record': true,
   remove: false,
+  'give-way': false,
   'delete-record': false,
   complain: false,
 };

@@ -75,6 +75,9 @@ export class NetworkSync {
       await enterStored(store, (networks) => networks.get(step.key) ?? unrivalled(seen.networks.get(step.key)!, networks));
     } else if (step.do === 'remove') {
       await engine.remove(step.id);
+    } else if (step.do === 'give-way') {
+      await engine.remove(step.id);
+      await store.delete(networkPath(step.key), known!.revision);
     } else if (step.do === 'name') {
       await store.put(networkPath(step.key), { ...known!.network, name: step.name }, known!.revision);
     } else if (step.do === 'delete-record') {

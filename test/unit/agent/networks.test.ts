@@ -125,6 +125,27 @@ describe('three hosts', () => {
     expect(await store.get(`networks/${KEY}`)).toBeUndefined();
   });
 
+  test('one name on two hosts at once, with two subnets, is one network', async () => {
+    const others = ['10.50.0.0/24', '10.49.0.0/24'];
+    for (const [i, subnet] of others.entries()) {
+      await store.put(`networks/${subnet.replace('/', '-')}`, { ...record(undefined, subnet), number: i + 1 }, 'any');
+      engines[i]!.networks.push(onEngine('n1', subnet));
+    }
+    for (let i = 0; i < 4; i += 1) await round();
+    expect(engines.map((engine) => engine.networks.map(({ name, subnet }) => `${name} ${subnet}`))).toEqual([['n1 10.50.0.0/24'], ['n1 10.50.0.0/24'], ['n1 10.50.0.0/24']]);
+    expect((await store.list('networks/')).entries.map(({ key }) => key)).toEqual(['networks/10.50.0.0-24']);
+  });
+
+  test('a network in use does not give way', async () => {
+    await store.put('networks/10.50.0.0-24', { ...record('n1', '10.50.0.0/24'), number: 1 }, 'any');
+    await store.put(`networks/${KEY}`, { ...record(undefined), number: 2 }, 'any');
+    await store.put(`claims/${KEY}/10.42.0.2`, {}, 'any');
+    engines[0]!.networks.push(onEngine('n1'));
+    await round([0]);
+    expect(names()[0]).toEqual(['n1']);
+    expect(await store.get(`networks/${KEY}`)).toBeDefined();
+  });
+
   test('a network in use comes back where it was removed', async () => {
     await userCreates(0);
     await round();

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { formatAddress, formatSubnet, isUsable, overlap, parseAddress, parseSubnet } from '../../../driver/ipam/address.ts';
+import { chooseSubnet, formatAddressPool, parseAddressPool, routesInto } from '../../../driver/ipam/choose.ts';
 import { defaultGateway, makePool, parsePoolId, pickFree, poolId } from '../../../driver/ipam/pool.ts';
 
 describe('addresses', () => {
@@ -62,4 +63,33 @@ describe('the next free address', () => {
     expect(pick('10.42.0.0/24', '10.42.0.128/25', [], '10.42.0.5')).toBe('10.42.0.128');
   });
   it('is none when all are taken', () => expect(pick('10.42.0.0/30', '', ['10.42.0.1', '10.42.0.2'])).toBeUndefined());
+});
+
+describe('the pool of subnets', () => {
+  const choose = (pool: string, ...taken: string[]) => {
+    const found = chooseSubnet(parseAddressPool(pool), taken.map(parseSubnet));
+    return found && formatSubnet(found);
+  };
+  it.each([
+    ['10.213.0.0/16', '10.213.0.0/16,size=24'],
+    ['10.213.7.9/16,size=26', '10.213.0.0/16,size=26'],
+    ['10.213.0.0/28', '10.213.0.0/28,size=28'],
+  ])('%s is %s', (text, whole) => expect(formatAddressPool(parseAddressPool(text))).toBe(whole));
+  it.each(['', '10.213.0.0', '10.213.0.0/16,24', '10.213.0.0/16,size=15', '10.213.0.0/16,size=31', '10.213.0.0/31'])('cannot be %j', (text) => {
+    expect(() => parseAddressPool(text)).toThrow();
+  });
+  it('gives the lowest that overlaps nothing', () => {
+    expect(choose('10.213.0.0/16')).toBe('10.213.0.0/24');
+    expect(choose('10.213.0.0/16', '10.213.0.128/25', '10.213.2.0/24', '192.168.0.0/16')).toBe('10.213.1.0/24');
+    expect(choose('10.213.0.0/16', '10.213.0.0/17')).toBe('10.213.128.0/24');
+    expect(choose('10.213.0.0/16,size=30', '10.213.0.0/30', '10.213.0.5/32')).toBe('10.213.0.8/30');
+  });
+  it('is empty when something lies over all of it', () => {
+    expect(choose('10.213.0.0/16', '10.0.0.0/8')).toBeUndefined();
+    expect(choose('10.213.0.0/23', '10.213.0.0/24', '10.213.1.7/32')).toBeUndefined();
+  });
+  it('is crossed by routes, but not by those to everywhere', () => {
+    const routes = ['0.0.0.0/1', '10.0.0.0/8', '10.213.9.0/24', '172.17.0.0/16', '192.168.0.1/32'];
+    expect(routesInto(parseAddressPool('10.213.0.0/16'), routes)).toEqual(['10.0.0.0/8', '10.213.9.0/24']);
+  });
 });

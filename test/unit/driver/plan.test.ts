@@ -31,6 +31,9 @@ describe('names', () => {
   it('give addresses that are local and unicast', () => {
     expect(gatewayMac(0x00a41f)).toBe('02:c0:a7:00:a4:1f');
     expect(endpointMac('10.42.0.254')).toBe('02:42:0a:2a:00:fe');
+    const other = endpointMac('10.42.0.254', new Set(['02:42:0a:2a:00:fe']));
+    expect(other).toMatch(/^02:42(:[0-9a-f]{2}){4}$/);
+    expect(other).not.toBe('02:42:0a:2a:00:fe');
   });
   it('give every network the same VNI on every host, and two networks two', () => {
     const vni = chooseVni('10.42.0.0-24', new Set());
