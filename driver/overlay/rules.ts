@@ -7,11 +7,13 @@ export const TABLE = 'inet coat';
 /**
  * The nftables rules for the networks that are alive on this host, nft(8): between containers of one
  * network all passes (bridged frames come through here where br_netfilter is on); between networks
- * nothing; out to the world with the host's own address; in from the world only answers.
+ * nothing; out to the world with the host's own address; in from the world only answers. From an internal network nothing leads
+ * anywhere, the host's own addresses included: a host answers for all of them on each of its interfaces.
  */
 export function ruleset(networks: readonly Network[]): string {
   const sorted = [...networks].sort((a, b) => a.vni - b.vni);
-  const open = sorted.filter(({ internal }) => !internal);
+  const open = sorted.filter((network) => !network.internal);
+  const internal = sorted.filter((network) => network.internal);
   const lines = [
     `table ${TABLE} {}`,
     `delete table ${TABLE}`,
@@ -19,10 +21,14 @@ export function ruleset(networks: readonly Network[]): string {
     '  chain forward {',
     '    type filter hook forward priority filter; policy accept;',
     ...sorted.map(({ vni }) => `    iifname "${bridgeName(vni)}" oifname "${bridgeName(vni)}" accept`),
-    ...sorted.filter(({ internal }) => internal).flatMap(({ vni }) => [`    iifname "${bridgeName(vni)}" drop`, `    oifname "${bridgeName(vni)}" drop`]),
+    ...internal.flatMap(({ vni }) => [`    iifname "${bridgeName(vni)}" drop`, `    oifname "${bridgeName(vni)}" drop`]),
     '    iifname "cb*" oifname "cb*" drop',
     '    oifname "cb*" ct state established,related accept',
     '    oifname "cb*" drop',
+    '  }',
+    '  chain input {',
+    '    type filter hook input priority filter; policy accept;',
+    ...internal.map(({ vni }) => `    iifname "${bridgeName(vni)}" drop`),
     '  }',
     '  chain postrouting {',
     '    type nat hook postrouting priority srcnat; policy accept;',

@@ -7,7 +7,7 @@ import { run } from '../../driver/host/run.ts';
 import { until } from '../../driver/host/until.ts';
 import { createNetns, netnsPath, removeNetns } from '../../driver/kernel/netns.ts';
 import { MemoryStore } from '../../driver/store/memory.ts';
-import { ECHO, Netns, PING, TestHosts, type TestHost } from '../support/netns.ts';
+import { ECHO, Netns, PING, RECORD, RECORDED, TestHosts, type TestHost } from '../support/netns.ts';
 
 const KEY = '10.42.0.0-24';
 
@@ -74,6 +74,12 @@ describe('on a host', () => {
     expect(await one.netns.eval(PING, two.ip, 2, 1, 60)).toEqual([0, 1]);
     await one.netns.run('ip', 'route', 'add', 'default', 'dev', 'eth0');
     expect(await one.netns.eval(PING, b.address, 2, 1, 60)).toEqual([]);
+    // nor to the host it is on, which would hear what it cannot answer
+    await a.netns.start(RECORD);
+    await one.netns.eval(PING, a.address, 2, 1, 60);
+    expect(await a.netns.eval(RECORDED)).toEqual([]);
+    await a.netns.eval(PING, '127.0.0.1', 1, 1, 60);
+    expect(await a.netns.eval(RECORDED)).toEqual([0]);
   });
 
   it('passes where Docker lets nothing pass', async () => {
