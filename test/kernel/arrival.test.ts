@@ -67,6 +67,24 @@ async function record(): Promise<AsyncDisposable> {
 }
 
 describe('an arrival', () => {
+  it('on offer goes to who has its MAC, and to nobody else', async () => {
+    await b.driver.offer(KEY, server.ip);
+    const ask = async (): Promise<string> => (await b.engine.call<{ Address: string }>('IpamDriver.RequestAddress', { PoolID: 'coat/10.42.0.0/24', Address: '', Options: null })).Address;
+    const create = (MacAddress: string): Promise<unknown> =>
+      b.engine.call('NetworkDriver.CreateEndpoint', { NetworkID: nb, EndpointID: randomBytes(32).toString('hex'), Interface: { Address: `${server.ip}/24`, AddressIPv6: '', MacAddress }, Options: {} });
+    // nothing has arrived, so nothing is on offer
+    expect(await ask()).not.toBe(`${server.ip}/24`);
+    await arrive();
+    await b.driver.offer(KEY, server.ip);
+    expect(await ask()).toBe(`${server.ip}/24`);
+    for (const mac of ['', '02:42:00:00:00:99']) await expect(create(mac)).rejects.toThrow(/meant for a container that comes to this host.*try again/);
+    await b.engine.call('IpamDriver.ReleaseAddress', { PoolID: 'coat/10.42.0.0/24', Address: server.ip });
+    expect(await ask()).toBe(`${server.ip}/24`);
+    expect(await create(server.mac)).toEqual({ Interface: {} });
+    expect(await ask()).not.toBe(`${server.ip}/24`);
+    await expect(create(server.mac)).rejects.toThrow(/another container of this host has the address/);
+  });
+
   it('holds every frame from the redirect on and lets them go in order', async () => {
     await arrive();
     await using recorder = await record();

@@ -89,6 +89,8 @@ export class Peer extends Container {
 
 /** What one test makes, and how it is taken away. */
 export class Scene {
+  /** The network its containers are on. */
+  network = 'shop';
   readonly #names: string[] = [];
   readonly #undo: (() => unknown)[] = [];
   readonly #everywhere: ((host: LabHost) => Promise<unknown>)[] = [];
@@ -113,8 +115,8 @@ export class Scene {
   /** Starts a container on the network. @param word what its name begins with */
   async run(host: LabHost, word: string, command: readonly string[], options: readonly string[] = [], image = IMAGE): Promise<Container> {
     const name = this.name(word);
-    await docker(host, 'run', '--detach', '--name', name, '--network', 'shop', ...options, image, ...command);
-    return new Container(host, name, await addressOf(host, name));
+    await docker(host, 'run', '--detach', '--name', name, '--network', this.network, ...options, image, ...command);
+    return new Container(host, name, await docker(host, 'inspect', '--format', `{{(index .NetworkSettings.Networks "${this.network}").IPAddress}}`, name));
   }
 
   /** An echo server that is ready. */
@@ -157,7 +159,3 @@ export const scene = (work: (scene: Scene) => Promise<void>) => async (): Promis
   }
   await expectRemains(before);
 };
-
-async function addressOf(host: LabHost, name: string): Promise<string> {
-  return docker(host, 'inspect', '--format', '{{.NetworkSettings.Networks.shop.IPAddress}}', name);
-}
