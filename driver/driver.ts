@@ -113,7 +113,8 @@ export async function createDriver(options: DriverOptions): Promise<Driver> {
     const peers = [...replica.hosts.values()].filter(({ name }) => name !== host);
     return overlayMtu(await routeMtus(kernel, peers.map((peer) => peer.address)));
   };
-  const app = createApp(methods(room, new Ipam({ ...room, releases, mtu, pool, routes })), log);
+  const ipam = new Ipam({ ...room, releases, mtu, pool, routes });
+  const app = createApp(methods(room, ipam), log);
   const places = new KeyedQueue();
   let audit: NodeJS.Timeout | undefined;
   let unsubscribe: (() => void) | undefined;
@@ -133,6 +134,7 @@ export async function createDriver(options: DriverOptions): Promise<Driver> {
       quietly(reconciler.now(false));
       if (replica.connected && !wasConnected) {
         quietly(releases.resume());
+        quietly(ipam.tidy());
         // once: later on there are none, as nobody can have missed an answer of this agent
         if (orphansLeft) quietly(dropOrphans(room, replica.revision));
         orphansLeft = false;

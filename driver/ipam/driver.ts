@@ -33,6 +33,8 @@ export class Ipam {
   readonly #room: IpamRoom;
   /** By network key: the address given last, so that it is not given again at once. */
   readonly #last = new Map<string, number>();
+  /** Keys of the networks that were drafted since this process began. */
+  readonly #drafts = new Set<string>();
 
   constructor(room: IpamRoom) {
     this.#room = room;
@@ -116,6 +118,7 @@ export class Ipam {
   #draft(pool: Subnet, networks: ReadonlyMap<string, Network>, given: { mtu: number; number: number }): Network {
     const subnet = formatSubnet(pool);
     const key = networkKey(subnet);
+    this.#drafts.add(key);
     const vni = chooseVni(key, new Set([...networks.values()].map((other) => other.vni)));
     return { key, subnet, gateway: defaultGateway(pool), vni, ...given, maker: this.#room.host, options: {}, internal: false };
   }
@@ -125,13 +128,19 @@ export class Ipam {
    * creation was refused, leaves nothing.
    */
   async releasePool({ PoolID }: { PoolID: string }): Promise<void> {
-    const pool = parsePoolId(PoolID);
-    const key = networkKey(formatSubnet(pool.subnet));
-    const known = this.#room.replica.networks.get(key);
-    if (!known || known.created || known.maker !== this.#room.host) return;
-    await changeRecord<Network>(this.#room, networkPath(key), (value) => Network.parse(value), (network) =>
-      network && !network.created && network.maker === this.#room.host ? 'delete' : undefined,
-    );
+    const known = this.#room.replica.networks.get(networkKey(formatSubnet(parsePoolId(PoolID).subnet)));
+    if (known) await this.#drop(known);
+  }
+
+  /** Removes what an earlier life of this process left of creations that it did not survive. */
+  async tidy(): Promise<void> {
+    for (const network of this.#room.replica.networks.values()) if (!this.#drafts.has(network.key)) await this.#drop(network);
+  }
+
+  async #drop({ key }: Network): Promise<void> {
+    const isOurs = (network: Network | undefined): boolean => network?.created !== true && network?.maker === this.#room.host;
+    if (!isOurs(this.#room.replica.networks.get(key))) return;
+    await changeRecord<Network>(this.#room, networkPath(key), (value) => Network.parse(value), (network) => (isOurs(network) ? 'delete' : undefined));
   }
 
   /** The gateway is everybody's: each host asks for it, and all get the same. */

@@ -17,7 +17,7 @@ export const NARROWEST = 30;
 /** Reads what `--subnet` and `--ip-range` gave. @throws CoatError `bad-address`, `no-subnet` */
 export function makePool(subnetText: string | undefined, rangeText: string | undefined): Pool {
   if (!subnetText) {
-    throw new CoatError('no-subnet', 'a coat network needs a subnet, because hosts know it by that', { hint: 'add --subnet 10.42.0.0/24' });
+    throw new CoatError('no-subnet', 'a range of addresses (--ip-range) needs a subnet that it is in', { hint: 'add --subnet 10.42.0.0/24' });
   }
   const subnet = parseSubnet(subnetText);
   if (subnet.length < WIDEST || subnet.length > NARROWEST) {

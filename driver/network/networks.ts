@@ -53,10 +53,10 @@ export async function deleteNetwork(room: Room, id: string): Promise<void> {
 function readRequest({ IPv4Data, IPv6Data, Options }: CreateNetworkRequest): Asked {
   if (IPv6Data && IPv6Data.length > 0) throw new CoatError('no-ipv6', 'a coat network has no IPv6 yet', { hint: 'leave --ipv6 out' });
   const [pool, ...more] = IPv4Data ?? [];
-  if (!pool || more.length > 0) throw new CoatError('one-subnet', 'a coat network has one IPv4 subnet', { hint: 'add --ipam-driver coat --subnet 10.42.0.0/24' });
+  if (!pool || more.length > 0) throw new CoatError('one-subnet', 'a coat network has one IPv4 subnet', { hint: 'add --ipam-driver coat, and one --subnet or none' });
   if (pool.AddressSpace !== ADDRESS_SPACE) {
     throw new CoatError('foreign-ipam', "a coat network needs coat's own address management, so that no two hosts give out the same address", {
-      hint: 'add --ipam-driver coat --subnet 10.42.0.0/24',
+      hint: 'add --ipam-driver coat',
     });
   }
   const options = textOf(Options?.[GENERIC]);

@@ -137,7 +137,7 @@ describe('networks', () => {
   });
 
   it.each([
-    [{}, { AddressSpace: 'LocalDefault' }, /add --ipam-driver coat --subnet/],
+    [{}, { AddressSpace: 'LocalDefault' }, /add --ipam-driver coat$/],
     [{ IPv4Data: null }, {}, /one IPv4 subnet/],
     [{ IPv6Data: [{ AddressSpace: 'coat', Pool: 'fd00::/64' }] }, {}, /no IPv6/],
     [{ Options: { 'com.docker.network.generic': { 'com.docker.network.driver.mtu': '12' } } }, {}, /mtu is a number from 576/],

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { until } from '../../../driver/host/until.ts';
 import { Offers } from '../../../driver/network/offers.ts';
 import { MemoryStore } from '../../../driver/store/memory.ts';
 import { unitHost, type UnitHost } from './support.ts';
@@ -43,6 +44,18 @@ describe('networks', () => {
     await expect(b.call('NetworkDriver.CreateNetwork', second)).rejects.toThrow(/the VNI 4711 belongs to the network 10.42.0.0\/24; choose another/);
     await b.call('IpamDriver.ReleasePool', { PoolID: other });
     expect(await store.get('networks/10.43.0.0-24')).toBeUndefined();
+  });
+
+  it('leave nothing when the agent did not survive their creation', async () => {
+    await b.call('IpamDriver.RequestPool', { Pool: '10.50.0.0/24' });
+    await prepare(a);
+    await a.call('NetworkDriver.CreateNetwork', network());
+    await a.call('IpamDriver.RequestPool', { Pool: '10.51.0.0/24' });
+    await a.driver.stop();
+    a = await unitHost(store, 'a', a.stateDir);
+    await until('the draft to go', async () => (await store.get('networks/10.51.0.0-24')) === undefined);
+    // another host's is its own business, and what was created stays
+    expect((await store.list('networks/')).entries.map(({ key }) => key)).toEqual([`networks/${KEY}`, 'networks/10.50.0.0-24']);
   });
 
   it('leave nothing when their creation was refused, but only to the host that began it', async () => {
