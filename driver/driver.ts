@@ -9,6 +9,7 @@ import { DEFAULT_POOL, parseAddressPool, routesInto, type AddressPool } from './
 import { Ipam } from './ipam/driver.ts';
 import { dropOrphans } from './ipam/orphans.ts';
 import { Pending, Releases } from './ipam/releases.ts';
+import { Spares } from './ipam/spares.ts';
 import { createKernel, type Kernel } from './kernel/kernel.ts';
 import { destinations, routeMtus } from './kernel/route.ts';
 import * as arrivals from './network/arrivals.ts';
@@ -100,6 +101,7 @@ export async function createDriver(options: DriverOptions): Promise<Driver> {
   const replica = new Replica({ store, host, file: join(stateDir, 'replica.json'), log });
   const pending = new LocalRecords(join(stateDir, 'releases'), Pending);
   const releases = new Releases({ host, store, replica, local, pending, log });
+  const spares = new Spares({ host, store, replica, local, releases });
   const wanted = () => ({
     plan: plan(replica, local.attachments(replica.networks), { host, address, vxlanPort }),
     revision: replica.revision,
@@ -113,7 +115,7 @@ export async function createDriver(options: DriverOptions): Promise<Driver> {
     const peers = [...replica.hosts.values()].filter(({ name }) => name !== host);
     return overlayMtu(await routeMtus(kernel, peers.map((peer) => peer.address)));
   };
-  const ipam = new Ipam({ ...room, releases, mtu, pool, routes });
+  const ipam = new Ipam({ ...room, releases, spares, mtu, pool, routes });
   const app = createApp(methods(room, ipam), log);
   const places = new KeyedQueue();
   let audit: NodeJS.Timeout | undefined;
@@ -133,7 +135,7 @@ export async function createDriver(options: DriverOptions): Promise<Driver> {
     unsubscribe = replica.onChange(() => {
       quietly(reconciler.now(false));
       if (replica.connected && !wasConnected) {
-        quietly(releases.resume());
+        quietly(releases.resume().then(() => spares.keep()));
         quietly(ipam.tidy());
         // once: later on there are none, as nobody can have missed an answer of this agent
         if (orphansLeft) quietly(dropOrphans(room, replica.revision));
@@ -142,7 +144,10 @@ export async function createDriver(options: DriverOptions): Promise<Driver> {
       wasConnected = replica.connected;
     });
     await replica.start();
-    audit = setInterval(() => void reconciler.audit(), options.auditEvery ?? AUDIT_EVERY_MS);
+    audit = setInterval(() => {
+      void reconciler.audit();
+      if (replica.connected) quietly(spares.keep());
+    }, options.auditEvery ?? AUDIT_EVERY_MS);
   }
 
   async function stop(): Promise<void> {

@@ -12,6 +12,7 @@ import { contains, formatAddress, formatSubnet, isUsable, overlap, parseAddress,
 import { chooseSubnet, formatAddressPool, type AddressPool } from './choose.ts';
 import { defaultGateway, makePool, parsePoolId, pickFree, poolId, type Pool } from './pool.ts';
 import type { Releases } from './releases.ts';
+import { type Spares, used } from './spares.ts';
 
 /** libnetwork/netlabel and ipamapi: what an address is asked for. */
 const TYPE = 'RequestAddressType';
@@ -20,6 +21,7 @@ const NAME = 'com.docker.network.endpoint.name';
 
 export interface IpamRoom extends Room {
   releases: Releases;
+  spares: Spares;
   /** The MTU a new network should have, bytes. */
   mtu(): Promise<number>;
   /** Where subnets come from that nobody names. */
@@ -167,10 +169,11 @@ export class Ipam {
     // the replica knows of moves as soon as the redirect does, and with the store away it is all there is
     const known = this.#room.replica.claims.get(`${network.key}/${ip}`);
     const mine = known && mayUse(known, host) && !(inUse && known.host === host);
-    if (!mine || !this.#room.replica.connected) await this.#claim(network, ip, (claim) => {
+    const settled = mine && !known.spare;
+    if (!settled || !this.#room.replica.connected) await this.#claim(network, ip, (claim) => {
       if (!claim) return firstClaim(network.key, ip, host);
       if (!mayUse(claim, host) || (inUse && claim.movingTo !== host)) throw taken(claim);
-      return undefined;
+      return claim.spare ? used(claim) : undefined;
     }).catch((error: unknown) => { if (!mine) throw error; });
     await this.#room.releases.cancel(network.key, ip);
     return ip;
@@ -185,6 +188,10 @@ export class Ipam {
       const ip = formatAddress(address);
       return never.has(ip) || refused.has(ip) || replica.claims.has(`${network.key}/${ip}`);
     };
+    if (!replica.connected) {
+      const spare = this.#room.spares.take(network, pool);
+      if (spare !== undefined) return spare;
+    }
     for (;;) {
       const address = pickFree(pool, isTaken, this.#last.get(network.key));
       if (address === undefined) throw new CoatError('subnet-full', `all addresses of ${formatSubnet(pool.range)} are in use`, { hint: 'remove containers, or create a network with a larger --subnet' });

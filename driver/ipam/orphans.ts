@@ -27,7 +27,7 @@ export async function dropOrphans(parts: Parts, upTo: number): Promise<void> {
   const { host, replica, local, log } = parts;
   for (const { network, ip } of [...replica.claims.values()]) {
     const path = claimPath(network, ip);
-    const isOrphan = (claim: Claim | undefined): boolean => claim !== undefined && mayRelease(claim, host) && !local.endpointAt(network, ip) && !local.arrivalAt(network, ip);
+    const isOrphan = (claim: Claim | undefined): boolean => claim !== undefined && !claim.spare && mayRelease(claim, host) && !local.endpointAt(network, ip) && !local.arrivalAt(network, ip);
     if ((replica.revisionOf(path) ?? Infinity) > upTo || !isOrphan(replica.claims.get(`${network}/${ip}`))) continue;
     await changeRecord(parts, path, (value) => Claim.parse(value), (claim) => (isOrphan(claim) ? 'delete' : undefined));
     log.info({ network, ip }, 'gave back an address that nobody on this host has');

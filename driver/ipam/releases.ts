@@ -41,6 +41,11 @@ export class Releases {
     }
   }
 
+  /** Whether the address was given back, and the store does not know it yet. */
+  has(key: string, ip: string): boolean {
+    return this.#parts.pending.get(`${key}_${ip}`) !== undefined;
+  }
+
   /** The address is in use again on this host. */
   async cancel(key: string, ip: string): Promise<void> {
     if (this.#parts.pending.get(`${key}_${ip}`)) await this.#parts.pending.delete(`${key}_${ip}`);

@@ -1,5 +1,6 @@
 import { CoatError } from '../host/errors.ts';
 import { Undo } from '../host/undo.ts';
+import { used } from '../ipam/spares.ts';
 import { withoutLength } from '../ipam/address.ts';
 import { removeNetns } from '../kernel/netns.ts';
 import { linkExists, createVeth } from '../kernel/veth.ts';
@@ -110,12 +111,14 @@ async function claimMac(room: Room, network: Network, ip: string, mac: string): 
   const decide = (claim: Claim | undefined): Claim | undefined => {
     if (!claim) return { ...firstClaim(network.key, ip, room.host), mac };
     if (!mayUse(claim, room.host)) throw taken(claim);
-    if (claim.mac === mac) return undefined;
+    if (claim.mac === mac && !claim.spare) return undefined;
     if (claim.host !== room.host) throw new CoatError('other-mac', `the container on its way to ${ip} has the MAC ${claim.mac}, not ${mac}`);
-    return { ...claim, mac };
+    return used({ ...claim, mac });
   };
   // what the replica already says needs no store, so a move or a restart does not wait for one
   const known = room.replica.claims.get(`${network.key}/${ip}`);
   if (known && mayUse(known, room.host) && known.mac === mac) return;
+  // leased in advance for such a time; the claim is settled when the store is back
+  if (known?.spare && known.host === room.host && !room.replica.connected) return;
   await changeRecord(room, claimPath(network.key, ip), (value) => Claim.parse(value), decide);
 }

@@ -18,6 +18,9 @@ export const firstClaim = (network: string, ip: string, host: string): Claim => 
 
 /** The refusal of an address somebody else has. */
 export function taken(claim: Claim): CoatError {
+  if (claim.spare) {
+    return new CoatError('address-taken', `the address ${claim.ip} is kept by host ${claim.host} for times without the store`, { hint: 'choose another --ip, not one of the last of the subnet' });
+  }
   const who = claim.container ? ` by the container ${claim.container}` : '';
   return new CoatError('address-taken', `the address ${claim.ip} is in use${who} on host ${claim.host}`, { hint: 'choose another --ip, or remove that container' });
 }

@@ -66,6 +66,8 @@ export const Claim = z.object({
   redirect: z.string().optional(),
   /** A host that may use the address besides its owner, because a container is on its way there. */
   movingTo: z.string().optional(),
+  /** Leased in advance and not in use; see ipam/spares.ts. */
+  spare: z.boolean().optional(),
   /** Name of the container, once known. For people; nothing is decided by it. */
   container: z.string().optional(),
 });

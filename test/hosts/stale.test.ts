@@ -97,10 +97,11 @@ test('a host that loses its power is back on the network, and what it had is rea
   await until('the container to be reached', () => reaches(other, ip), { timeout: PATIENCE_MS });
 }));
 
-test('with the store out of reach traffic flows and containers stop; afterwards all is as the records say', scene(async (scene) => {
+test('with the store out of reach traffic flows, and containers stop and start; afterwards all is as the records say', scene(async (scene) => {
   const server = await scene.echo(h4);
   const peer = await scene.peer(server);
   const doomed = await scene.run(h4, 'doomed', ['sleep', 'infinity']);
+  const other = await scene.run(h3, 'other', ['sleep', 'infinity']);
   // h1 has the store
   await lab.cut('h1', 'h4');
   scene.finally(() => lab.heal());
@@ -108,7 +109,11 @@ test('with the store out of reach traffic flows and containers stop; afterwards 
   await docker(h4, 'rm', '--force', doomed.name);
   await killAgent(h4);
   await peer.goesOn();
+  // with an address that was leased in advance
+  const early = await scene.run(h4, 'early', ['sleep', 'infinity']);
+  expect(await reaches(other, early.ip)).toBe(true);
   await lab.heal();
+  await until('the records to have it', async () => (await docker(h1, 'coat', 'ls', '--json')).includes(`"${early.ip}"`), { timeout: PATIENCE_MS });
   await until('the address to be given back', async () => !(await docker(h1, 'coat', 'ls', '--json')).includes(`"${doomed.ip}"`), { timeout: PATIENCE_MS });
   await peer.unharmed();
   const late = await scene.run(h4, 'late', ['sleep', 'infinity']);

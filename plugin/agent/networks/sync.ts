@@ -2,7 +2,7 @@ import { CoatError, explain } from '../../../driver/host/errors.ts';
 import type { Log } from '../../../driver/host/log.ts';
 import { enterStored } from '../../../driver/network/book.ts';
 import { overlap, parseSubnet } from '../../../driver/ipam/address.ts';
-import { Network, networkPath } from '../../../driver/overlay/records.ts';
+import { type Claim, Network, networkPath } from '../../../driver/overlay/records.ts';
 import { ConflictError, type Store } from '../../../driver/store/store.ts';
 import type { EngineNetworks } from '../../engine/networks.ts';
 import { clusterId } from './cluster.ts';
@@ -46,7 +46,7 @@ export class NetworkSync {
     const view = {
       engine: networks,
       records: new Map([...known].map(([key, { network }]) => [key, network])),
-      inUse: new Set(claims.entries.map(({ key }) => key.split('/')[1] ?? '')),
+      inUse: new Set(claims.entries.flatMap(({ key, value }) => ((value as Partial<Claim>).spare ? [] : (key.split('/')[1] ?? '')))),
       seen: seen.networks,
     };
     const steps = decide(view);
