@@ -4,6 +4,7 @@ import { createDriver, type Driver } from '../../driver/driver.ts';
 import { removeDrafts } from '../../driver/host/files.ts';
 import type { Log } from '../../driver/host/log.ts';
 import { createHostSide } from '../criu/host.ts';
+import { CriuFinder } from '../criu/program.ts';
 import { aboutEngine } from '../engine/about.ts';
 import { connectEngine } from '../engine/connection.ts';
 import { createContainers } from '../engine/containers.ts';
@@ -14,8 +15,8 @@ import type { Version } from './api.ts';
 import { EtcdChild } from './etcd/child.ts';
 import { EtcdStore } from './etcd/store.ts';
 import { offerEtcd, wayToEtcd } from './etcd/way.ts';
+import { installationDoors } from './installation.ts';
 import { localApp } from './local/app.ts';
-import { hostCriu } from './local/criu.ts';
 import { listing } from './local/endpoints.ts';
 import { gatherStatus } from './local/status.ts';
 import { type Membership, staticMembership } from './membership.ts';
@@ -67,9 +68,11 @@ export async function startAgent(settings: Settings, paths: Paths, log: Log): Pr
   });
   const docker = connectEngine(paths.dockerSocket);
   const host = createHostSide(paths.hostRoot);
+  const criu = new CriuFinder(host, paths.criuOnHost);
   const mover = createMover({
     self: me.name,
     host,
+    criu,
     containers: createContainers(() => docker),
     overlay: overlayOf(driver, membership),
     store,
@@ -98,9 +101,10 @@ export async function startAgent(settings: Settings, paths: Paths, log: Log): Pr
     local: localApp({
       version: () => version,
       status: () =>
-        gatherStatus({ version, membership, peers, replica: driver.replica, engine: () => aboutEngine(docker), criu: () => hostCriu(host), migrations: () => mover.list() }),
+        gatherStatus({ version, membership, peers, replica: driver.replica, engine: () => aboutEngine(docker), criu: () => criu.find(), migrations: () => mover.list() }),
       endpoints: () => listing(driver.replica),
       migrate: (request, emit, signal) => mover.migrate(request, emit, signal),
+      ...installationDoors({ host, docker, paths, log }),
       log,
     }),
     async stop() {

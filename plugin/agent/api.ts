@@ -5,6 +5,9 @@
  *     GET  /v1/version      → Version
  *     GET  /v1/status       → Status
  *     GET  /v1/endpoints    → Listing
+ *     GET  /v1/files        → HostFile[]
+ *     GET  /v1/setup        → Setup: what would be changed; with ?undo=yes: what would be taken back
+ *     POST /v1/setup        → Setup: what has been changed; with ?undo=yes: what has been taken back
  *     POST /v1/migrations   MigrationRequest → one MigrationEvent a line (application/x-ndjson).
  *                           Closing the connection cancels the migration unless it is committed.
  *
@@ -30,7 +33,8 @@ export interface Status extends Version {
   engine: { version: string; apiVersion: string } | { problem: string };
   /** Whether the engine knows the runtime `coat`. */
   runtime: 'registered' | 'missing' | 'unknown';
-  criu: { version: string; path: string } | { problem: string };
+  /** Which CRIU moves use; a carried one came with the plugin. */
+  criu: { version: string; path: string; carried: boolean } | { problem: string };
   hosts: { name: string; address: string; version?: string; self: boolean; reachable: boolean; problem?: string }[];
   migrations: { id: string; container: string; from: string; to: string; phase: string }[];
 }
@@ -39,6 +43,21 @@ export interface Listing {
   hosts: { name: string; address: string }[];
   networks: { name?: string; subnet: string; gateway: string; vni: number; mtu: number }[];
   endpoints: { network: string; ip: string; mac?: string; host: string; container?: string; movingTo?: string }[];
+}
+
+/** Something that was put on the host. */
+export interface HostFile {
+  path: string;
+  what: string;
+  /** What removes it. */
+  goesWith: string;
+}
+
+/** The engine's settings file before and after; absent where there is no such file. Equal where nothing is to be done. */
+export interface Setup {
+  file: string;
+  before?: string;
+  after?: string;
 }
 
 export interface MigrationRequest {

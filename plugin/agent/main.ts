@@ -1,7 +1,12 @@
 import type { Server } from 'node:http';
-import { CoatError } from '../../driver/host/errors.ts';
+import { CoatError, explain } from '../../driver/host/errors.ts';
 import { createLog, type Log } from '../../driver/host/log.ts';
+import { createHostSide } from '../criu/host.ts';
+import { connectEngine } from '../engine/connection.ts';
+import { engineVersion, refusedEngine } from '../engine/process.ts';
 import { type Agent, startAgent } from './agent.ts';
+import { installCriu } from './carried.ts';
+import { installationDoors } from './installation.ts';
 import { localApp } from './local/app.ts';
 import { type Paths, pathsUnder } from './paths.ts';
 import { PendingHandler } from './pending.ts';
@@ -43,23 +48,32 @@ async function start(paths: Paths, log: Log): Promise<Agent> {
         hint: 'docker plugin disable, docker plugin set COAT_HOST=… COAT_HOSTS=… COAT_SECRET=…, docker plugin enable',
       });
     }
-    await installRuntime(paths, log);
+    const old = await engineVersion(createHostSide(paths.hostRoot)).then(refusedEngine, (error: unknown) => void log.warn({ error: explain(error) }, 'the version of the engine is not known'));
+    if (old) throw old;
+    await Promise.all([installRuntime(paths, log), installCriu(paths, log)]);
     return await startAgent(settings, paths, log);
   } catch (error) {
     // with a mistake in its settings an agent serves its explanation; anything else is a defect and ends it
     if (!(error instanceof CoatError)) throw error;
     log.error({ code: error.code, hint: error.hint }, error.message);
-    return refusingAgent(error, log);
+    return refusingAgent(error, paths, log);
   }
 }
 
-function refusingAgent(error: CoatError, log: Log): Agent {
+function refusingAgent(error: CoatError, paths: Paths, log: Log): Agent {
   const refuse = (): never => {
     throw error;
   };
   return {
     driver: refusing(error),
-    local: localApp({ version: () => ({ version: VERSION, api: 1, host: '' }), status: refuse, endpoints: refuse, migrate: refuse, log }),
+    local: localApp({
+      version: () => ({ version: VERSION, api: 1, host: '' }),
+      status: refuse,
+      endpoints: refuse,
+      migrate: refuse,
+      ...installationDoors({ host: createHostSide(paths.hostRoot), docker: connectEngine(paths.dockerSocket), paths, log }),
+      log,
+    }),
     stop: async () => undefined,
   };
 }

@@ -34,6 +34,11 @@ export interface Paths {
   coatRuncOnHost: string;
   /** Where the image has it. */
   coatRuncShipped: string;
+  /** Holds the CRIU the plugin carries, as programs of the host see it; see carried.ts. */
+  criuOnHost: string;
+  criuShipped: string;
+  /** What the engine's settings were before the runtime was registered; see setup.ts. */
+  registration: string;
   /** The socket Docker's plugin manager made the directory of. */
   pluginSocket: string;
   /** etcd's sockets, inside the plugin only: no process of the host can open them by name. */
@@ -63,6 +68,9 @@ export function pathsUnder(hostRoot: string): Paths {
     coatRunc: host(`${STATE}/bin/coat-runc`),
     coatRuncOnHost: `${STATE}/bin/coat-runc`,
     coatRuncShipped: '/usr/lib/coat/coat-runc',
+    criuOnHost: `${STATE}/criu`,
+    criuShipped: '/usr/lib/coat/criu',
+    registration: host(`${STATE}/registration.json`),
     pluginSocket: '/run/docker/plugins/coat.sock',
     etcdSockets: '/run/coat-etcd',
   };

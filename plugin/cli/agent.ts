@@ -1,6 +1,6 @@
 import { request, type IncomingMessage } from 'node:http';
 import { CoatError, codeOf, explain } from '../../driver/host/errors.ts';
-import type { Listing, MigrationEvent, MigrationRequest, Problem, Status, Version } from '../agent/api.ts';
+import type { HostFile, Listing, MigrationEvent, MigrationRequest, Problem, Setup, Status, Version } from '../agent/api.ts';
 import { pathsUnder } from '../agent/paths.ts';
 import { lines } from '../../driver/host/lines.ts';
 
@@ -21,15 +21,24 @@ export class Agent {
   }
 
   version(timeout?: number): Promise<Version> {
-    return this.#get('/v1/version', timeout);
+    return this.#call('GET', '/v1/version', timeout);
   }
 
   status(): Promise<Status> {
-    return this.#get('/v1/status');
+    return this.#call('GET', '/v1/status');
+  }
+
+  files(): Promise<HostFile[]> {
+    return this.#call('GET', '/v1/files');
+  }
+
+  /** What has to be changed in the engine's settings, or taken back; with `act`, it is done. */
+  setup({ act, undo }: { act: boolean; undo: boolean }): Promise<Setup> {
+    return this.#call(act ? 'POST' : 'GET', `/v1/setup${undo ? '?undo=yes' : ''}`);
   }
 
   listing(timeout?: number): Promise<Listing> {
-    return this.#get('/v1/endpoints', timeout);
+    return this.#call('GET', '/v1/endpoints', timeout);
   }
 
   /**
@@ -49,10 +58,10 @@ export class Agent {
     }
   }
 
-  async #get<T>(path: string, timeout = ANSWER_MS): Promise<T> {
+  async #call<T>(method: 'GET' | 'POST', path: string, timeout = ANSWER_MS): Promise<T> {
     const signal = AbortSignal.timeout(timeout);
     try {
-      return JSON.parse(await text(await this.#ask('GET', path, signal))) as T;
+      return JSON.parse(await text(await this.#ask(method, path, signal))) as T;
     } catch (error) {
       if (signal.aborted) throw new CoatError('agent-slow', `The coat agent did not answer within ${timeout / 1000} s.`, { cause: error });
       if (error instanceof CoatError) throw error;

@@ -41,8 +41,16 @@ export function program(perform: Perform): Command {
 
   root.command('status')
     .description('Show how this host and its peers are, and what is on the move')
+    .option('--files', 'Show instead what COAT has put on this host')
     .option('--json', 'Print one JSON document')
-    .action((options: { json?: true }) => perform(options, async (scene) => (await import('./verbs/status.ts')).status(scene, options)));
+    .action((options: { json?: true; files?: true }) => perform(options, async (scene) => (await import('./verbs/status.ts')).status(scene, options)));
+
+  root.command('setup')
+    .description("Tell this host's engine of the runtime that restores containers")
+    .option('--dry-run', 'Only show what would be changed')
+    .option('--undo', 'Take it back')
+    .option('--json', 'Print one JSON document')
+    .action((options: { json?: true; dryRun?: true; undo?: true }) => perform(options, async (scene) => (await import('./verbs/setup.ts')).setup(scene, options)));
 
   root.command('version')
     .description("Show this program's version and the agent's")

@@ -5,6 +5,7 @@ import type { RunningContainer } from './container.ts';
 import { Gate } from './gate.ts';
 import type { HostSide } from './host.ts';
 import { lastErrors } from './log.ts';
+import type { Criu } from './program.ts';
 
 /** What `runc checkpoint` and `runc restore` are both told. */
 export const sharedFlags = ['--tcp-established', '--file-locks'] as const;
@@ -43,12 +44,12 @@ exec "$@"`;
  *
  * @param directory on the host, in memory
  */
-export async function armDump(host: HostSide, container: RunningContainer, directory: string): Promise<ArmedDump> {
+export async function armDump(host: HostSide, criu: Criu, container: RunningContainer, directory: string): Promise<ArmedDump> {
   await mkdir(host.path(`${directory}/home/.criu`), { recursive: true });
   await mkdir(host.path(`${directory}/images`));
   await mkdir(host.path(`${directory}/work`));
   await writeFile(host.path(`${directory}/home/.criu/default.conf`), 'network-lock skip\n');
-  const gate = await Gate.make(host, directory);
+  const gate = await Gate.make(host, directory, criu);
   const checkpoint = ['runc', `--root=${container.runcRoot}`, 'checkpoint', '--leave-running', ...sharedFlags, `--image-path=${directory}/images`, `--work-path=${directory}/work`, container.id];
   const ended = host.run(['sh', '-c', OUTLIVING, 'sh', ...checkpoint], { netns: `/proc/${container.pid}/ns/net`, env: { PATH: gate.path, HOME: `${directory}/home` } });
   ended.catch(() => undefined);

@@ -3,6 +3,7 @@ import { access, mkdir, writeFile } from 'node:fs/promises';
 import { run } from '../../driver/host/run.ts';
 import { until } from '../../driver/host/until.ts';
 import type { HostSide } from './host.ts';
+import type { Criu } from './program.ts';
 
 /** Where the host's programs are; the plugin's own PATH need not be the host's. */
 export const HOST_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
@@ -16,7 +17,7 @@ const RUNC_MS = 10_000;
  *
  * runc finds a `criu` of ours in its PATH. The first time it is run is the question for the version (runc
  * libcontainer/criu_linux.go, checkCriuVersion), which goes through; the second time it says that it waits, and becomes CRIU
- * when it is told. {@link Gate.reached} is to be awaited before the freeze: should a runc ask otherwise, the move fails there.
+ * when it is told. Which CRIU that is, is our choice ({@link Criu}). {@link Gate.reached} is to be awaited before the freeze: should a runc ask otherwise, the move fails there.
  */
 export class Gate {
   /** PATH for runc. */
@@ -31,10 +32,10 @@ export class Gate {
   }
 
   /** @param directory on the host, in memory */
-  static async make(host: HostSide, directory: string): Promise<Gate> {
+  static async make(host: HostSide, directory: string, criu: Criu): Promise<Gate> {
     const gate = `${directory}/gate`;
     await mkdir(host.path(gate));
-    await writeFile(host.path(`${gate}/criu`), script(gate), { mode: 0o755 });
+    await writeFile(host.path(`${gate}/criu`), script(gate, criu), { mode: 0o755 });
     await run(['mkfifo', '-m', '600', host.path(`${gate}/word`)]);
     // held open for both directions, so that nobody blocks on opening it and our death ends the wait
     const word = openSync(host.path(`${gate}/word`), constants.O_RDWR | constants.O_NONBLOCK);
@@ -58,12 +59,13 @@ export class Gate {
   }
 }
 
-function script(gate: string): string {
+function script(gate: string, { command, environment }: Criu): string {
   return `#!/bin/sh
 PATH=${HOST_PATH}
-mkdir ${gate}/asked 2>/dev/null && exec criu "$@"
+${environment}
+mkdir ${gate}/asked 2>/dev/null && exec ${command} "$@"
 exec 9<${gate}/word
 : >${gate}/waits
-read -r word <&9 && [ "$word" = go ] && exec 9<&- nice -n -15 criu "$@"
+read -r word <&9 && [ "$word" = go ] && exec 9<&- nice -n -15 ${command} "$@"
 `;
 }

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readIfThere, writeAtomic } from '../../driver/host/files.ts';
 import { run } from '../../driver/host/run.ts';
 import { leftOut, packages } from './lists.ts';
-import { CACHE } from './places.ts';
+import { CACHE, CARRY_CRIU } from './places.ts';
 
 const SUITE = 'trixie';
 /** Changed by hand when the way of building changes, so that what is cached is built anew. */
@@ -14,14 +14,14 @@ const BUILD_MS = 30 * 60_000;
 
 /**
  * A root file system of Debian's packages alone, made without Docker by mmdebstrap(1), once for each
- * list of packages. It is built under another name and renamed when it is whole; without its stamp it
+ * list of packages and way of carrying CRIU. It is built under another name and renamed when it is whole; without its stamp it
  * counts as broken.
  *
  * @returns its directory, which must not be written to
  */
 export async function baseRootfs(tell: (line: string) => void): Promise<string> {
-  const [wanted, unwanted] = await Promise.all([packages(), leftOut()]);
-  const key = createHash('sha256').update(JSON.stringify([RECIPE, SUITE, process.arch, wanted, unwanted])).digest('hex').slice(0, 12);
+  const [wanted, unwanted, carryCriu] = await Promise.all([packages(), leftOut(), readFile(CARRY_CRIU, 'utf8')]);
+  const key = createHash('sha256').update(JSON.stringify([RECIPE, SUITE, process.arch, wanted, unwanted, carryCriu])).digest('hex').slice(0, 12);
   const place = join(CACHE, `base-${key}`);
   if ((await readIfThere(join(place, STAMP))) === key) return join(place, 'rootfs');
 
@@ -53,6 +53,10 @@ function mmdebstrapFlags(wanted: readonly string[], unwanted: readonly string[])
     '--variant=minbase',
     '--quiet',
     `--include=${wanted.join(',')}`,
+    // a testing suite's index may be older than it promises to be
+    '--aptopt=Acquire::Check-Valid-Until "false"',
+    `--setup-hook=sh '${CARRY_CRIU}' sources "$1"`,
+    `--customize-hook=chroot "$1" sh -c "$(cat '${CARRY_CRIU}')" carry-criu install`,
     // last of all, when no maintainer script runs any more
     `--customize-hook=cd "$1" && rm -rf ${unwanted.join(' ')}`,
   ];

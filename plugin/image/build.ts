@@ -69,14 +69,19 @@ function leaveOut(names: readonly string[]): Plugin {
   };
 }
 
+/** The command as one file of JavaScript. */
+export async function bundleProgram(outfile: string, options: BuildOptions = {}): Promise<void> {
+  await build({ ...COMMON, entryPoints: ['plugin/cli/main.ts'], outfile, ...options });
+}
+
 /**
- * One file that is a shell script and a JavaScript program. Docker starts it for its description on
+ * One file that is a shell script and a JavaScript program, for a machine with Node. Docker starts it for its description on
  * every `docker help`, so the shell answers that; everything else is for Node, which takes the shell's
  * line for a string and a comment. Node reads additional certificates at each start, and the CLI needs none.
  */
 async function bundleCli(): Promise<void> {
   const draft = join(DIST, 'cli.cjs');
-  await build({ ...COMMON, entryPoints: ['plugin/cli/main.ts'], outfile: draft });
+  await bundleProgram(draft);
   const description = JSON.stringify(metadata);
   if (description.includes("'")) throw new Error(`${basename(CLI)}: the description must not have a quote in it`);
   const shell = `':' //; [ "$1" = ${METADATA_WORD} ] && { echo '${description}'; exit; }; unset NODE_EXTRA_CA_CERTS; exec node "$0" "$@"`;

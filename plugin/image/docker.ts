@@ -18,7 +18,7 @@ export async function canBuild(): Promise<boolean> {
 /** Builds the Dockerfile and unpacks the result into `rootfs`. */
 export async function buildWithDocker(rootfs: string): Promise<void> {
   // only what the Dockerfile copies goes to the engine
-  await run(['sh', '-c', `tar -c Dockerfile plugin/image/packages plugin/image/left-out dist/files | docker build --quiet --tag ${IMAGE} -`], { cwd: ROOT, timeout: 30 * 60_000 });
+  await run(['sh', '-c', `tar -c Dockerfile plugin/image/packages plugin/image/left-out plugin/image/carry-criu dist/files | docker build --quiet --tag ${IMAGE} -`], { cwd: ROOT, timeout: 30 * 60_000 });
   const { stdout } = await run(['docker', 'create', IMAGE]);
   const container = stdout.trim();
   try {

@@ -15,5 +15,11 @@ export const CLI = join(DIST, 'docker-coat');
 /** The plugin as `docker plugin create` takes it: config.json and rootfs. */
 export const BUNDLE = join(DIST, 'plugin');
 
+/** What a host gets: the bundle in one file, the command, their checksums. */
+export const RELEASE = join(DIST, 'release');
+
+/** The script that puts CRIU into the root file system. */
+export const CARRY_CRIU = join(import.meta.dirname, 'carry-criu');
+
 /** Root file systems of Debian packages only, outside the checkout, for all checkouts. */
 export const CACHE = process.env['COAT_CACHE'] ?? '/var/cache/coat-plugin';

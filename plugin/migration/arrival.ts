@@ -103,9 +103,9 @@ export class Arrival {
 
   /** Starts `runc restore`, which waits at CRIU's door. */
   async arm(descriptors: string): Promise<void> {
-    const { host } = this.#deps;
+    const { host, criu } = this.#deps;
     await writeFile(host.path(`${this.#directory}/images/${DESCRIPTORS}`), descriptors);
-    this.#gate = await Gate.make(host, this.#directory);
+    this.#gate = await Gate.make(host, this.#directory, await criu.find());
     this.#door!.order(`restore ${netnsPath(this.#netns)} ${sharedFlags.join(' ')}`);
     await this.#gate.reached(this.#door!.heard('restored', RUNTIME_CALLED_MS, endsWith(this.#started!)));
     await this.#receiveImages();

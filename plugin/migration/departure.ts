@@ -67,7 +67,7 @@ export class Departure {
   /** Everything of the dump that can be done before the freeze. */
   async prepare(): Promise<void> {
     await mountMemory(this.#deps.host, this.#directory, this.#plan.memory * 2 + IMAGES_ROOM);
-    this.#dump = await armDump(this.#deps.host, this.#plan.container, this.#directory);
+    this.#dump = await armDump(this.#deps.host, await this.#deps.criu.find(), this.#plan.container, this.#directory);
     await reserveMemory(this.#deps.host, `${this.#directory}/reserved`, this.#plan.memory);
   }
 

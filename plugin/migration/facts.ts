@@ -2,16 +2,11 @@ import { lstat, readdir, readFile, readlink } from 'node:fs/promises';
 import { explain } from '../../driver/host/errors.ts';
 import { HOST_PATH } from '../criu/gate.ts';
 import type { HostSide } from '../criu/host.ts';
+import type { MoverDependencies } from './ports.ts';
 
-/** The version of the CRIU that the host's runc finds; asked once, as it takes a program. */
-export async function criuFacts(host: HostSide): Promise<{ version: string } | { problem: string }> {
-  try {
-    const { stdout } = await host.run(['criu', '--version'], { env: { PATH: HOST_PATH }, timeout: 5_000 });
-    const version = /Version: (\S+)/.exec(stdout)?.[1];
-    return version ? { version } : { problem: `it says "${stdout.trim()}"` };
-  } catch (error) {
-    return { problem: explain(error) };
-  }
+/** The version of the CRIU that a move from or to this host would use. */
+export async function criuFacts(criu: MoverDependencies['criu']): Promise<{ version: string } | { problem: string }> {
+  return criu.find().catch((error: unknown) => ({ problem: explain(error) }));
 }
 
 /** Open files that CRIU has no image for, as /proc names them (proc_pid_fd(5)). */

@@ -29,7 +29,7 @@ const PROBE_MS = 2_000;
  * @throws CoatError with the first reason why the container cannot move; nothing was touched then
  */
 export async function planMove(deps: MoverDependencies, ref: string, to: string): Promise<Plan> {
-  const { containers, overlay, host, self, peers } = deps;
+  const { containers, overlay, host, self, peers, criu } = deps;
   const inspect = await containers.inspect(ref);
   const onEngine = overlay.networksOnEngine();
   const attached = Object.entries(inspect?.NetworkSettings.Networks ?? {});
@@ -45,7 +45,7 @@ export async function planMove(deps: MoverDependencies, ref: string, to: string)
     undumpable: await undumpable(host, pids),
     behindLink: inspect && container ? await behindLink(host, container.pid, mountPoints(inspect)) : undefined,
     limitsReadable: await limitsReadable(host, pids),
-    criu: await criuFacts(host),
+    criu: await criuFacts(criu),
     kernel: os.release(),
     imageThere: inspect !== undefined && (await containers.image(inspect.Image)) !== undefined,
   });

@@ -3,6 +3,7 @@ import type { ArrivalRequest } from '../../driver/network/arrivals.ts';
 import type { Store } from '../../driver/store/store.ts';
 import type { Peers } from '../agent/peer.ts';
 import type { HostSide } from '../criu/host.ts';
+import type { Criu } from '../criu/program.ts';
 import type { Containers } from '../engine/containers.ts';
 import type { Journal } from './journal.ts';
 
@@ -35,6 +36,8 @@ export interface Overlay {
 export interface MoverDependencies {
   self: string;
   host: HostSide;
+  /** The CRIU of this host. */
+  criu: { find(): Promise<Criu> };
   containers: Containers;
   overlay: Overlay;
   store: Store;

@@ -90,7 +90,7 @@ function refusedHost(facts: SourceFacts, inspect: Inspect, name: string): Refusa
  * ("Can't get 1:16 opt" before; measured, docs/limits.md); before that, anything from 3.15 on.
  */
 export function refusedCriu(criu: SourceFacts['criu'], kernel: string, host: string): Refusal | undefined {
-  if ('problem' in criu) return refuse('no-criu', `CRIU does not work on ${host}: ${criu.problem}`, 'install criu 4.2 or newer on that host');
+  if ('problem' in criu) return refuse('no-criu', `CRIU does not work on ${host}: ${criu.problem}`, 'look at the log of the agent there for why the CRIU it carries could not be used');
   const needed = atLeast(kernel, [6, 16]) ? ([4, 2] as const) : ([3, 15] as const);
   if (!atLeast(criu.version, needed)) {
     return refuse('old-criu', `CRIU ${criu.version} on ${host} cannot dump TCP sockets on Linux ${kernel}`, `install criu ${needed.join('.')} or newer on that host`);
@@ -119,7 +119,7 @@ export function refusalAtDestination(facts: DestinationFacts): Refusal | undefin
   const name = offer.container;
   if (facts.nameTaken) return refuse('name-taken', `${self} has a container named ${name} already`, `docker rm or rename it there first`);
   if (!facts.runtimes.includes(RUNTIME)) {
-    return refuse('no-runtime', `the engine of ${self} does not know the runtime ${RUNTIME}`, `add it to runtimes in /etc/docker/daemon.json there and reload the engine (docs/install.md)`);
+    return refuse('no-runtime', `the engine of ${self} does not know the runtime ${RUNTIME}`, 'run docker coat setup there');
   }
   if (facts.storage !== offer.storage) return refuse('storage-differs', `${self} keeps containers with ${facts.storage}, the source with ${offer.storage}`, 'both engines need overlay2');
   if (facts.architecture !== offer.architecture) return refuse('architecture', `${self} is ${facts.architecture}, the source is ${offer.architecture}`, 'processes cannot change the kind of processor');

@@ -81,7 +81,7 @@ export class Receiver {
   }
 
   async #check(offer: Offer): Promise<Verdict> {
-    const { containers, overlay, host, self } = this.#deps;
+    const { containers, overlay, host, self, criu } = this.#deps;
     const engine = await containers.facts();
     const there = await Promise.all(offer.binds.map((path) => access(host.path(path)).then(() => undefined, () => path)));
     const refusal = refusalAtDestination({
@@ -94,7 +94,7 @@ export class Receiver {
       networks: new Set(overlay.networksOnEngine().values()),
       missingBinds: there.filter((path) => path !== undefined),
       memoryAvailable: os.freemem(),
-      criu: await criuFacts(host),
+      criu: await criuFacts(criu),
       kernel: os.release(),
     });
     if (refusal) throw refusal;

@@ -2,7 +2,7 @@ import express, { type ErrorRequestHandler, type Express, type Response } from '
 import { z } from 'zod';
 import { CoatError } from '../../../driver/host/errors.ts';
 import type { Log } from '../../../driver/host/log.ts';
-import type { Listing, MigrationEvent, MigrationRequest, Status, Version } from '../api.ts';
+import type { HostFile, Listing, MigrationEvent, MigrationRequest, Setup, Status, Version } from '../api.ts';
 import { problemOf, statusOf } from '../peers/problem.ts';
 
 /** What the local API tells and does. */
@@ -10,6 +10,9 @@ export interface LocalDoors {
   version(): Version;
   status(): Promise<Status>;
   endpoints(): Listing;
+  files(): Promise<HostFile[]>;
+  /** What would be changed, or taken back, of the engine's settings; with `act`, it is. */
+  setup(options: { act: boolean; undo: boolean }): Promise<Setup>;
   migrate(request: MigrationRequest, emit: (event: MigrationEvent) => void, signal: AbortSignal): Promise<void>;
   log: Log;
 }
@@ -28,6 +31,9 @@ export function localApp(doors: LocalDoors): Express {
   app.get('/v1/version', (_request, response) => void response.json(doors.version()));
   app.get('/v1/status', async (_request, response) => void response.json(await doors.status()));
   app.get('/v1/endpoints', (_request, response) => void response.json(doors.endpoints()));
+  app.get('/v1/files', async (_request, response) => void response.json(await doors.files()));
+  app.get('/v1/setup', async (request, response) => void response.json(await doors.setup({ act: false, undo: request.query['undo'] === 'yes' })));
+  app.post('/v1/setup', async (request, response) => void response.json(await doors.setup({ act: true, undo: request.query['undo'] === 'yes' })));
   app.post('/v1/migrations', async (request, response) => {
     const body = Migration.safeParse(request.body ?? {});
     if (!body.success) throw new CoatError('bad-request', z.prettifyError(body.error).replaceAll('\n', ' '));

@@ -1,5 +1,6 @@
 import { explain } from '../../../driver/host/errors.ts';
 import type { Host } from '../../../driver/overlay/records.ts';
+import type { Criu } from '../../criu/program.ts';
 import type { EngineAbout } from '../../engine/about.ts';
 import type { Status, Version } from '../api.ts';
 import type { Membership } from '../membership.ts';
@@ -15,7 +16,7 @@ export interface Sources {
   peers: Peers;
   replica: { connected: boolean; revision: number; hosts: ReadonlyMap<string, Host> };
   engine(): Promise<EngineAbout>;
-  criu(): Promise<{ version: string; path: string }>;
+  criu(): Promise<Criu>;
   migrations(): Status['migrations'];
 }
 
@@ -33,7 +34,7 @@ export async function gatherStatus(sources: Sources): Promise<Status> {
     store: { state: replica.connected ? 'ok' : 'away', endpoint: `etcd on ${first.name} (${first.address})`, revision: replica.revision },
     engine: 'problem' in engine ? engine : { version: engine.version, apiVersion: engine.apiVersion },
     runtime: 'problem' in engine ? 'unknown' : engine.runtimes.includes('coat') ? 'registered' : 'missing',
-    criu,
+    criu: 'problem' in criu ? criu : { version: criu.version, path: criu.path, carried: criu.carried },
     hosts,
     migrations: sources.migrations(),
   };

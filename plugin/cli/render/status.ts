@@ -13,7 +13,7 @@ export function statusText(status: Status, paint: Paint): string {
       ['Store', `${store.state === 'ok' ? 'ok' : wrong('away')}, ${store.endpoint}, revision ${store.revision}`],
       ['Engine', 'problem' in engine ? wrong(engine.problem) : `Docker ${engine.version} (API ${engine.apiVersion})`],
       ['Runtime', runtime === 'registered' ? runtime : wrong(runtime)],
-      ['CRIU', 'problem' in criu ? wrong(criu.problem) : `${criu.version} (${criu.path})`],
+      ['CRIU', 'problem' in criu ? wrong(criu.problem) : `${criu.version} (${criu.carried ? "the plugin's" : criu.path})`],
     ]),
     table(['HOST', 'ADDRESS', 'VERSION', 'STATE'], status.hosts.map((host) => [host.name, host.address, host.version ?? '-', stateOf(host, wrong)])),
   ];

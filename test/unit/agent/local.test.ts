@@ -46,7 +46,7 @@ async function serve(doors: Partial<LocalDoors> = {}): Promise<void> {
   const unused = (): never => {
     throw new Error('not expected');
   };
-  server = await serveUnix(socketPath(), localApp({ version: () => ({ version: '1', api: 1, host: 'h1' }), status: unused, endpoints: unused, migrate: unused, log: silent, ...doors }), { mode: 0o660 });
+  server = await serveUnix(socketPath(), localApp({ version: () => ({ version: '1', api: 1, host: 'h1' }), status: unused, endpoints: unused, files: unused, setup: unused, migrate: unused, log: silent, ...doors }), { mode: 0o660 });
 }
 
 describe('the local API', () => {

@@ -1,0 +1,73 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { chmod, copyFile, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { CoatError } from '../../driver/host/errors.ts';
+import { run } from '../../driver/host/run.ts';
+import manifest from '../../package.json' with { type: 'json' };
+import { bundleProgram } from './build.ts';
+import { makePlugin } from './main.ts';
+import { BUNDLE, DIST, RELEASE, ROOT } from './places.ts';
+
+/** In Node's executable, where a program can be put into it (https://nodejs.org/api/single-executable-applications.html). */
+const FUSE = 'NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2';
+
+/**
+ * What a host gets, in dist/release: the plugin's bundle, `docker-coat` as one executable file that needs no Node, and their
+ * checksums. Packed so that the same content gives the same bytes.
+ */
+async function makeRelease(tell: (line: string) => void): Promise<void> {
+  await makePlugin(tell);
+  await rm(RELEASE, { recursive: true, force: true });
+  await mkdir(RELEASE, { recursive: true });
+  const files = [await packPlugin(), await makeExecutable(tell)];
+  const sums = await Promise.all(files.map(async (file) => `${await sha256(file)}  ${basename(file)}\n`));
+  await writeFile(join(RELEASE, 'SHA256SUMS'), sums.join(''));
+  for (const file of files) tell(`${file}, ${Math.round((await stat(file)).size / 1e6)} MB`);
+}
+
+/** The bundle as one file, which `docker plugin create` takes once it is unpacked. */
+async function packPlugin(): Promise<string> {
+  const file = join(RELEASE, `coat-plugin-${manifest.version}-${process.arch}.tar.gz`);
+  // the stamp of the last commit, in place of the moments at which files were built
+  const { stdout: moment } = await run(['git', 'log', '-1', '--format=%ct'], { cwd: ROOT });
+  const same = ['--sort=name', `--mtime=@${moment.trim()}`, '--clamp-mtime', '--numeric-owner', '--pax-option=delete=atime,delete=ctime'];
+  await run(['tar', '--create', ...same, '--xattrs', '--use-compress-program=gzip -n', `--file=${file}`, `--directory=${BUNDLE}`, 'config.json', 'rootfs'], { timeout: 600_000 });
+  return file;
+}
+
+/**
+ * The command with Node around it. Node itself is the one that runs this, without what only debuggers read.
+ *
+ * @throws CoatError `no-sea` where that Node cannot carry a program
+ */
+async function makeExecutable(tell: (line: string) => void): Promise<string> {
+  const file = join(RELEASE, 'docker-coat');
+  if (!(await readFile(process.execPath)).includes(FUSE)) {
+    throw new CoatError('no-sea', `${process.execPath} cannot carry a program, as it keeps Node in a library of its own`, { hint: 'run this with Node 20 as nodejs.org or NodeSource have it' });
+  }
+  const [program, config, blob, draft] = ['program.cjs', 'sea.json', 'sea.blob', 'node'].map((name) => join(DIST, name)) as [string, string, string, string];
+  try {
+    await bundleProgram(program, { minify: true, legalComments: 'none' });
+    // compiled code would start no faster: the program is small, and help loads a part of it
+    await writeFile(config, JSON.stringify({ main: program, output: blob, disableExperimentalSEAWarning: true }));
+    await run([process.execPath, '--experimental-sea-config', config]);
+    await copyFile(process.execPath, draft);
+    await chmod(draft, 0o755);
+    await run(['strip', draft]).catch(() => tell('without strip(1), of the package binutils, docker-coat is larger than it need be'));
+    await run([process.execPath, join(ROOT, 'node_modules/postject/dist/cli.js'), draft, 'NODE_SEA_BLOB', blob, '--sentinel-fuse', FUSE]);
+    await rename(draft, file);
+  } finally {
+    for (const path of [program, config, blob, draft]) await rm(path, { force: true });
+  }
+  return file;
+}
+
+async function sha256(file: string): Promise<string> {
+  const hash = createHash('sha256');
+  await pipeline(createReadStream(file), hash);
+  return hash.digest('hex');
+}
+
+await makeRelease((line) => console.log(`release: ${line}`));
