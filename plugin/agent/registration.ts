@@ -42,6 +42,12 @@ export function withoutRuntime(text: string | undefined, program: string, done?:
   return format(Object.keys(rest).length === 0 ? others : { ...others, runtimes: rest }, text);
 }
 
+/** The same settings with runtimes named, if none: an engine that reads none keeps those it has until its restart (moby daemon/reload.go). */
+export function namingRuntimes(text: string | undefined): string {
+  const settings = parse(text);
+  return settings.runtimes !== undefined ? text! : format({ ...settings, runtimes: {} }, text);
+}
+
 /**
  * The settings file of an engine, from its command line (dockerd(8)).
  *

@@ -9,7 +9,7 @@ import { aboutEngine } from '../engine/about.ts';
 import { engineProcess } from '../engine/process.ts';
 import type { Setup } from './api.ts';
 import type { Paths } from './paths.ts';
-import { type Registration, RUNTIME, settingsFile, withoutRuntime, withRuntime } from './registration.ts';
+import { namingRuntimes, type Registration, RUNTIME, settingsFile, withoutRuntime, withRuntime } from './registration.ts';
 
 /** How long the engine may take to read its settings anew, ms. */
 const RELOAD_MS = 10_000;
@@ -63,8 +63,9 @@ export async function registerRuntime(deps: SetupDependencies): Promise<Setup> {
 export async function unregisterRuntime(deps: SetupDependencies): Promise<Setup> {
   const setup = await lookAtSetup(deps, true);
   if (setup.before !== setup.after) {
-    await write(deps, setup.file, setup.after);
+    await write(deps, setup.file, namingRuntimes(setup.after));
     await reload(deps, false);
+    await write(deps, setup.file, setup.after);
     deps.log.info({ file: setup.file }, 'the engine has forgotten the runtime coat');
   }
   await removeIfThere(deps.paths.registration);
@@ -75,7 +76,7 @@ async function reload({ host, docker }: SetupDependencies, known: boolean): Prom
   const { pid } = await engineProcess(host);
   const shows = async (): Promise<boolean> => (await aboutEngine(docker)).runtimes.includes(RUNTIME) === known;
   if (await shows()) return;
-  process.kill(pid, 'SIGHUP');
+  await host.run(['sh', '-c', 'kill -HUP "$1"', 'sh', String(pid)]);
   try {
     await until('the engine to read its settings anew', shows, { timeout: RELOAD_MS, every: 100 });
   } catch (cause) {

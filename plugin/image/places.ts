@@ -17,6 +17,8 @@ export const BUNDLE = join(DIST, 'plugin');
 
 /** What a host gets: the bundle in one file, the command, their checksums. */
 export const RELEASE = join(DIST, 'release');
+export const PLUGIN_ARCHIVE = join(RELEASE, `coat-plugin-${process.arch}.tar.gz`);
+export const EXECUTABLE = join(RELEASE, 'docker-coat');
 
 /** The script that puts CRIU into the root file system. */
 export const CARRY_CRIU = join(import.meta.dirname, 'carry-criu');

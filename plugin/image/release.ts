@@ -5,10 +5,9 @@ import { basename, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { CoatError } from '../../driver/host/errors.ts';
 import { run } from '../../driver/host/run.ts';
-import manifest from '../../package.json' with { type: 'json' };
 import { bundleProgram } from './build.ts';
 import { makePlugin } from './main.ts';
-import { BUNDLE, DIST, RELEASE, ROOT } from './places.ts';
+import { BUNDLE, DIST, EXECUTABLE, PLUGIN_ARCHIVE, RELEASE, ROOT } from './places.ts';
 
 /** In Node's executable, where a program can be put into it (https://nodejs.org/api/single-executable-applications.html). */
 const FUSE = 'NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2';
@@ -16,8 +15,10 @@ const FUSE = 'NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2';
 /**
  * What a host gets, in dist/release: the plugin's bundle, `docker-coat` as one executable file that needs no Node, and their
  * checksums. Packed so that the same content gives the same bytes.
+ *
+ * @throws CoatError `no-sea`
  */
-async function makeRelease(tell: (line: string) => void): Promise<void> {
+export async function makeRelease(tell: (line: string) => void): Promise<void> {
   await makePlugin(tell);
   await rm(RELEASE, { recursive: true, force: true });
   await mkdir(RELEASE, { recursive: true });
@@ -29,7 +30,7 @@ async function makeRelease(tell: (line: string) => void): Promise<void> {
 
 /** The bundle as one file, which `docker plugin create` takes once it is unpacked. */
 async function packPlugin(): Promise<string> {
-  const file = join(RELEASE, `coat-plugin-${manifest.version}-${process.arch}.tar.gz`);
+  const file = PLUGIN_ARCHIVE;
   // the stamp of the last commit, in place of the moments at which files were built
   const { stdout: moment } = await run(['git', 'log', '-1', '--format=%ct'], { cwd: ROOT });
   const same = ['--sort=name', `--mtime=@${moment.trim()}`, '--clamp-mtime', '--numeric-owner', '--pax-option=delete=atime,delete=ctime'];
@@ -43,7 +44,7 @@ async function packPlugin(): Promise<string> {
  * @throws CoatError `no-sea` where that Node cannot carry a program
  */
 async function makeExecutable(tell: (line: string) => void): Promise<string> {
-  const file = join(RELEASE, 'docker-coat');
+  const file = EXECUTABLE;
   if (!(await readFile(process.execPath)).includes(FUSE)) {
     throw new CoatError('no-sea', `${process.execPath} cannot carry a program, as it keeps Node in a library of its own`, { hint: 'run this with Node 20 as nodejs.org or NodeSource have it' });
   }
@@ -70,4 +71,4 @@ async function sha256(file: string): Promise<string> {
   return hash.digest('hex');
 }
 
-await makeRelease((line) => console.log(`release: ${line}`));
+if (process.argv[1] === import.meta.filename) await makeRelease((line) => console.log(`release: ${line}`));
