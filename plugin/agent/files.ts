@@ -1,5 +1,5 @@
-import { access, readdir, rm } from 'node:fs/promises';
-import { CoatError, codeOf } from '../../driver/host/errors.ts';
+import { access, rm } from 'node:fs/promises';
+import { CoatError } from '../../driver/host/errors.ts';
 import { readIfThere } from '../../driver/host/files.ts';
 import { engineProcess } from '../engine/process.ts';
 import type { HostFile } from './api.ts';
@@ -56,21 +56,11 @@ export async function removeFromHost(deps: SetupDependencies): Promise<void> {
   }
   await unregisterRuntime(deps);
   for (const mount of await mountsBelow(deps, '/run/coat')) await host.run(['umount', '--lazy', mount]);
-  for (const { path, goesWith } of PLACES) if (goesWith === OURS) await removeTree(host.path(path));
+  for (const { path, goesWith } of PLACES) if (goesWith === OURS) await rm(host.path(path), { recursive: true, force: true });
 }
 
 /** Mount points of the host below a directory, innermost first (proc_pid_mountinfo(5)). */
 async function mountsBelow({ host }: SetupDependencies, directory: string): Promise<string[]> {
   const mounts = (await readIfThere(host.path('/proc/1/mountinfo')))?.split('\n').map((line) => line.split(' ')[4] ?? '') ?? [];
   return mounts.filter((mount) => mount.startsWith(`${directory}/`)).reverse();
-}
-
-/** Where it is a mount point itself, only what is in it. */
-async function removeTree(path: string): Promise<void> {
-  try {
-    await rm(path, { recursive: true, force: true });
-  } catch (error) {
-    if (codeOf(error) !== 'EBUSY') throw error;
-    for (const name of await readdir(path)) await rm(`${path}/${name}`, { recursive: true, force: true });
-  }
 }

@@ -42,15 +42,15 @@ async function main(): Promise<void> {
 
 async function start(paths: Paths, log: Log): Promise<Agent> {
   try {
+    const old = await engineVersion(createHostSide(paths.hostRoot)).then(refusedEngine, (error: unknown) => void log.warn({ error: explain(error) }, 'the version of the engine is not known'));
+    if (old) throw old;
+    await Promise.all([installRuntime(paths, log), installCriu(paths, log)]);
     const settings = readSettings(process.env);
     if (settings === undefined) {
       throw new CoatError('not-configured', 'coat is not configured on this host', {
         hint: 'docker plugin disable, docker plugin set COAT_HOST=… COAT_HOSTS=… COAT_SECRET=…, docker plugin enable',
       });
     }
-    const old = await engineVersion(createHostSide(paths.hostRoot)).then(refusedEngine, (error: unknown) => void log.warn({ error: explain(error) }, 'the version of the engine is not known'));
-    if (old) throw old;
-    await Promise.all([installRuntime(paths, log), installCriu(paths, log)]);
     return await startAgent(settings, paths, log);
   } catch (error) {
     // with a mistake in its settings an agent serves its explanation; anything else is a defect and ends it

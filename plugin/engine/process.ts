@@ -9,7 +9,7 @@ export interface EngineProcess {
   argv: string[];
 }
 
-/** The oldest engine whose API takes a container's MAC address along (1.44, EndpointSettings.MacAddress); see connection.ts. */
+/** The oldest engine whose API (1.44) takes a MAC address for each network of a container, EndpointSettings.MacAddress; see connection.ts. */
 const OLDEST = 25;
 
 /** @throws CoatError `engine-away` */
@@ -36,7 +36,7 @@ export async function engineVersion(host: HostSide): Promise<string> {
 export function refusedEngine(version: string): CoatError | undefined {
   const major = Number.parseInt(version, 10);
   if (!(major < OLDEST)) return undefined;
-  return new CoatError('old-engine', `Docker ${version} is too old for coat: before Docker ${OLDEST} an engine cannot give a container the MAC address it had on another host`, {
+  return new CoatError('old-engine', `Docker ${version} is too old for coat: before ${OLDEST} its API takes no MAC address for each network, which a container that moves has to keep`, {
     hint: `install Docker ${OLDEST} to 28 on this host`,
   });
 }

@@ -31,10 +31,8 @@ export async function makeRelease(tell: (line: string) => void): Promise<void> {
 /** The bundle as one file, which `docker plugin create` takes once it is unpacked. */
 async function packPlugin(): Promise<string> {
   const file = PLUGIN_ARCHIVE;
-  // the stamp of the last commit, in place of the moments at which files were built
-  const { stdout: moment } = await run(['git', 'log', '-1', '--format=%ct'], { cwd: ROOT });
-  const same = ['--sort=name', `--mtime=@${moment.trim()}`, '--clamp-mtime', '--numeric-owner', '--pax-option=delete=atime,delete=ctime'];
-  await run(['tar', '--create', ...same, '--xattrs', '--use-compress-program=gzip -n', `--file=${file}`, `--directory=${BUNDLE}`, 'config.json', 'rootfs'], { timeout: 600_000 });
+  const same = ['--sort=name', '--mtime=@0', '--numeric-owner', '--use-compress-program=gzip -n'];
+  await run(['tar', '--create', ...same, `--file=${file}`, `--directory=${BUNDLE}`, 'config.json', 'rootfs'], { timeout: 600_000 });
   return file;
 }
 

@@ -1,6 +1,6 @@
 import { lstat, readdir, readFile, readlink } from 'node:fs/promises';
 import { explain } from '../../driver/host/errors.ts';
-import { HOST_PATH } from '../criu/gate.ts';
+import { run } from '../../driver/host/run.ts';
 import type { HostSide } from '../criu/host.ts';
 import type { MoverDependencies } from './ports.ts';
 
@@ -74,7 +74,8 @@ export async function residentMemory(host: HostSide, pids: readonly number[]): P
 
 /** The name of each IPv4 address's interface inside a container. */
 export async function interfaceNames(host: HostSide, pid: number): Promise<Map<string, string>> {
-  const { stdout } = await host.run(['ip', '-json', '-4', 'address', 'show'], { netns: `/proc/${pid}/ns/net`, env: { PATH: HOST_PATH } });
+  // the plugin's own ip(8): a host may have none
+  const { stdout } = await run(['nsenter', `--net=${host.path(`/proc/${pid}/ns/net`)}`, '--', 'ip', '-json', '-4', 'address', 'show']);
   const links = JSON.parse(stdout) as { ifname: string; addr_info: { local?: string }[] }[];
   return new Map(links.flatMap((link) => link.addr_info.flatMap(({ local }) => (local ? [[local, link.ifname] as const] : []))));
 }

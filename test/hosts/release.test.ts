@@ -40,7 +40,7 @@ beforeAll(async () => {
   hosts = lab.hosts;
   await cp(join(import.meta.dirname, '../../lab/workload'), join(lab.shared, 'workload'), { recursive: true });
   for (const host of hosts) {
-    await host.exec(['sh', '-c', 'rm "$(command -v node)" "$(command -v criu)"']);
+    await host.exec(['sh', '-c', 'rm "$(command -v node)" "$(command -v criu)" "$(command -v ip)"']);
     // the engine forgets the runtime when it reads that there is none
     await writeFile(settings(host), JSON.stringify({ ...BEFORE, runtimes: {} }));
     await host.exec(['sh', '-c', 'kill -HUP $(cat /run/docker.pid)']);
@@ -57,7 +57,7 @@ test('the release is whole, and its command needs no Node', async () => {
     await mkdir(place, { recursive: true });
     await cp(EXECUTABLE, join(place, 'docker-coat'));
     await chmod(join(place, 'docker-coat'), 0o755);
-    expect((await host.exec(['sh', '-c', 'command -v node criu'], { okCodes: [0, 127] })).stdout).toBe('');
+    expect((await host.exec(['sh', '-c', 'command -v node criu ip'], { okCodes: [0, 127] })).stdout).toBe('');
     expect(await docker(host, 'coat', '--help')).toMatch(/^Usage: docker coat COMMAND\n/);
     expect(await docker(host, 'help')).toMatch(/coat\* +Move running containers/);
   }
@@ -85,7 +85,7 @@ test('the plugin from its archive: create, set, enable', async () => {
 
 describe('docker coat setup', () => {
   test('shows what it would change, and changes nothing', async () => {
-    expect(await docker(hosts[0]!, 'coat', 'setup', '--dry-run')).toMatch(/^\+ +"path": "\/var\/lib\/coat\/bin\/coat-runc"$/m);
+    expect(await docker(hosts[0]!, 'coat', 'setup', '--dry-run')).toMatch(/^\+\s+"path": "\/var\/lib\/coat\/bin\/coat-runc"$/m);
     expect(await readFile(settings(hosts[0]!), 'utf8')).toBe(SETTINGS);
     expect(await knowsRuntime(hosts[0]!)).toBe(false);
   });
@@ -150,8 +150,7 @@ test('what was put on a host is listed, and all of it goes', async () => {
   expect(await knowsRuntime(host)).toBe(false);
   await rm(join(host.root, 'usr/local/lib/docker/cli-plugins/docker-coat'));
   const { stdout } = await host.exec(['find', '/', '-xdev', '-iname', '*coat*', '-not', '-path', '/proc/*', '-not', '-path', '/sys/*']);
-  expect(stdout.split('\n').filter((path) => path !== '' && path !== '/var/lib/coat')).toEqual([]);
-  expect((await host.exec(['find', '/var/lib/coat', '-mindepth', '1'])).stdout).toBe('');
+  expect(stdout).toBe('');
 });
 
 /** The hands of a host's agent, from outside of it: what `removeFromHost` gets when the agent's own servers have ended. */

@@ -3,7 +3,7 @@ import type { Paint } from '../scene.ts';
 
 /** What changes in the engine's settings: lines that go with `-`, lines that come with `+`, as diff(1) has them. */
 export function setupText({ file, before, after }: Setup, { dryRun, undo }: { dryRun?: true; undo?: true }, paint: Paint): string {
-  if (before === after) return undo ? `${file} has nothing of coat's.\n` : `${file} has the runtime coat; the engine knows it.\n`;
+  if (before === after) return undo ? `${file} has nothing of coat's.\n` : `${file} has the runtime coat${dryRun ? '' : ', and the engine knows it'}.\n`;
   const changes = changed(linesOf(before), linesOf(after)).map((line) => `${line.startsWith('+') ? paint.green(line) : line.startsWith('-') ? paint.red(line) : line}\n`);
   const verb = after === undefined ? 'is removed' : before === undefined ? 'is new' : 'changes';
   const end = dryRun ? 'Nothing was changed: this was a dry run.' : 'The engine has read it anew. No container was touched.';

@@ -17,7 +17,7 @@ describe('what docker asks', () => {
     const { code, stdout, stderr } = await coat(line.split(' '));
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout).toMatch(/^Usage: docker coat COMMAND\n/);
-    for (const verb of ['migrate', 'ls', 'status', 'version', 'help']) expect(stdout).toMatch(new RegExp(`^ +${verb} +\\w`, 'm'));
+    for (const verb of ['migrate', 'ls', 'status', 'setup', 'version', 'help']) expect(stdout).toMatch(new RegExp(`^ +${verb} +\\w`, 'm'));
   });
 
   test.each([['coat migrate --help'], ['help coat migrate'], ['coat help migrate'], ['--help coat migrate']])('docker %s shows one', async (line) => {
@@ -131,6 +131,25 @@ describe('the agent answers', () => {
     await using agent = await FakeAgent.listen(routes);
     expect(JSON.parse((await coat(['coat', 'ls', '--json'], agent)).stdout)).toEqual(listing);
     expect(JSON.parse((await coat(['coat', 'status', '--json'], agent)).stdout)).toEqual(status);
+  });
+
+  test('status --files', async () => {
+    const files = [{ path: '/run/coat', what: 'sockets', goesWith: 'docker coat leave' }];
+    await using agent = await FakeAgent.listen({ 'GET /v1/files': json(files) });
+    expect((await coat(['coat', 'status', '--files'], agent)).stdout).toBe('PATH        WHAT      GOES WITH\n/run/coat   sockets   docker coat leave\n');
+    expect(JSON.parse((await coat(['coat', 'status', '--files', '--json'], agent)).stdout)).toEqual(files);
+  });
+
+  test.each([
+    [[], 'POST /v1/setup'],
+    [['--undo'], 'POST /v1/setup?undo=yes'],
+    [['--dry-run'], 'GET /v1/setup'],
+    [['--undo', '--dry-run'], 'GET /v1/setup?undo=yes'],
+  ])('setup %j', async (flags, route) => {
+    const setup = { file: '/etc/docker/daemon.json', after: '{}\n' };
+    await using agent = await FakeAgent.listen({ [route]: json(setup) });
+    expect(await coat(['coat', 'setup', ...flags], agent)).toMatchObject({ code: 0, stdout: expect.stringContaining('daemon.json is new') as string });
+    expect(JSON.parse((await coat(['coat', 'setup', '--json', ...flags], agent)).stdout)).toEqual(setup);
   });
 
   test('with a problem', async () => {

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { listingText } from '../../../plugin/cli/render/listing.ts';
 import { advance, liveLine, plainLine, type Progress } from '../../../plugin/cli/render/progress.ts';
 import { reportText, whereabouts } from '../../../plugin/cli/render/report.ts';
+import { setupText } from '../../../plugin/cli/render/setup.ts';
 import { statusText } from '../../../plugin/cli/render/status.ts';
 import { bytes, duration, millis } from '../../../plugin/cli/render/units.ts';
 import type { MigrationEvent } from '../../../plugin/agent/api.ts';
@@ -126,4 +127,20 @@ describe('progress', () => {
     expect(plainLine({ type: 'phase', phase: 'frozen' }, 1500)).toBe('  1.50 s  frozen');
     expect(plainLine(load('memory', 1), 0)).toBeUndefined();
   });
+});
+
+test('setup shows the lines that change, among the others', () => {
+  const file = '/etc/docker/daemon.json';
+  expect(setupText({ file, before: '{\n  "a": 1\n}\n', after: '{\n  "a": 1,\n  "b": 2\n}\n' }, {}, plain)).toBe(`${file} changes:
+  {
+-   "a": 1
++   "a": 1,
++   "b": 2
+  }
+The engine has read it anew. No container was touched.
+`);
+  expect(setupText({ file, after: '{}\n' }, { dryRun: true }, plain)).toBe(`${file} is new:\n+ {}\nNothing was changed: this was a dry run.\n`);
+  expect(setupText({ file, before: '{}\n' }, { undo: true }, plain)).toMatch(/ is removed:\n- \{\}\n/);
+  expect(setupText({ file, before: '{}', after: '{}' }, {}, plain)).toBe(`${file} has the runtime coat, and the engine knows it.\n`);
+  expect(setupText({ file, before: '{}', after: '{}' }, { undo: true }, plain)).toBe(`${file} has nothing of coat's.\n`);
 });
