@@ -1,22 +1,19 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { chmod, copyFile, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { CoatError } from '../../driver/host/errors.ts';
 import { run } from '../../driver/host/run.ts';
 import { bundleProgram } from './build.ts';
 import { makePlugin } from './main.ts';
+import { FUSE, nodeToCarry } from './node.ts';
 import { BUNDLE, DIST, EXECUTABLE, PLUGIN_ARCHIVE, RELEASE, ROOT } from './places.ts';
-
-/** In Node's executable, where a program can be put into it (https://nodejs.org/api/single-executable-applications.html). */
-const FUSE = 'NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2';
 
 /**
  * What a host gets, in dist/release: the plugin's bundle, `docker-coat` as one executable file that needs no Node, and their
  * checksums. Packed so that the same content gives the same bytes.
  *
- * @throws CoatError `no-sea`
+ * @throws CoatError `no-node`
  */
 export async function makeRelease(tell: (line: string) => void): Promise<void> {
   await makePlugin(tell);
@@ -36,23 +33,17 @@ async function packPlugin(): Promise<string> {
   return file;
 }
 
-/**
- * The command with Node around it. Node itself is the one that runs this, without what only debuggers read.
- *
- * @throws CoatError `no-sea` where that Node cannot carry a program
- */
+/** The command with Node around it, without what of Node only debuggers read. */
 async function makeExecutable(tell: (line: string) => void): Promise<string> {
   const file = EXECUTABLE;
-  if (!(await readFile(process.execPath)).includes(FUSE)) {
-    throw new CoatError('no-sea', `${process.execPath} cannot carry a program, as it keeps Node in a library of its own`, { hint: 'run this with Node 20 as nodejs.org or NodeSource have it' });
-  }
+  const node = await nodeToCarry();
   const [program, config, blob, draft] = ['program.cjs', 'sea.json', 'sea.blob', 'node'].map((name) => join(DIST, name)) as [string, string, string, string];
   try {
     await bundleProgram(program, { minify: true, legalComments: 'none' });
     // compiled code would start no faster: the program is small, and help loads a part of it
     await writeFile(config, JSON.stringify({ main: program, output: blob, disableExperimentalSEAWarning: true }));
-    await run([process.execPath, '--experimental-sea-config', config]);
-    await copyFile(process.execPath, draft);
+    await run([node, '--experimental-sea-config', config]);
+    await copyFile(node, draft);
     await chmod(draft, 0o755);
     await run(['strip', draft]).catch(() => tell('without strip(1), of the package binutils, docker-coat is larger than it need be'));
     await run([process.execPath, join(ROOT, 'node_modules/postject/dist/cli.js'), draft, 'NODE_SEA_BLOB', blob, '--sentinel-fuse', FUSE]);
