@@ -1,7 +1,7 @@
 import { CoatError } from '../host/errors.ts';
 import { Undo } from '../host/undo.ts';
+import { formatAddress, parseAddress, withoutLength } from '../ipam/address.ts';
 import { used } from '../ipam/spares.ts';
-import { withoutLength } from '../ipam/address.ts';
 import { removeNetns } from '../kernel/netns.ts';
 import { linkExists, createVeth } from '../kernel/veth.ts';
 import { firstClaim, mayUse, taken } from '../overlay/claims.ts';
@@ -21,7 +21,7 @@ import type { Room } from './room.ts';
 export async function createEndpoint(room: Room, { NetworkID, EndpointID, Interface }: CreateEndpointRequest): Promise<CreateEndpointResponse> {
   const network = networkOf(room, NetworkID);
   if (!Interface?.Address) throw new CoatError('no-address', 'an endpoint of a coat network needs an IPv4 address', { hint: 'create the network with --ipam-driver coat' });
-  const ip = withoutLength(Interface.Address);
+  const ip = formatAddress(parseAddress(withoutLength(Interface.Address)));
   const given = Interface.MacAddress?.toLowerCase() || undefined;
   const arrival = room.local.arrivalAt(network.key, ip);
   const known = room.local.endpoints.get(EndpointID);

@@ -1,8 +1,8 @@
-import { CoatError } from '../host/errors.ts';
+import { CoatError, explain } from '../host/errors.ts';
 import { ADDRESS_SPACE } from '../ipam/pool.ts';
 import { withoutLength } from '../ipam/address.ts';
 import { chooseMtu, readOptions, type Choices } from '../overlay/options.ts';
-import { claimPath, networkKey, type Network } from '../overlay/records.ts';
+import { Network, claimPath, networkKey, networkPath } from '../overlay/records.ts';
 import { changeRecord } from '../store/change.ts';
 import { StoreAwayError } from '../store/store.ts';
 import type { CreateNetworkRequest } from '../docker/messages.ts';
@@ -44,10 +44,22 @@ export async function createNetwork(room: Room, request: CreateNetworkRequest): 
 
 /** Forgets a network of this engine with all that was left of it. An unknown one is fine. */
 export async function deleteNetwork(room: Room, id: string): Promise<void> {
+  const key = room.local.networks.get(id)?.network.key;
   const left = room.local.endpoints.values().filter(({ networkId }) => networkId === id);
   for (const endpoint of left) await room.local.endpoints.delete(endpoint.id);
   await room.local.networks.delete(id);
   if (left.length > 0) await room.reconciler.now(true);
+  if (key !== undefined) await dropUnnamed(room, key).catch((error: unknown) => room.log.warn({ reason: explain(error), network: key }, 'the record of a network stays'));
+}
+
+/**
+ * Removes the record of a network that is gone before its name was known: no other host has it, and no agent has seen it, so
+ * nobody would ever remove it.
+ */
+async function dropUnnamed(room: Room, key: string): Promise<void> {
+  const isOurs = (network: Network | undefined): boolean => network !== undefined && network.name === undefined && network.maker === room.host;
+  if (!isOurs(room.replica.networks.get(key))) return;
+  await changeRecord(room, networkPath(key), (value) => Network.parse(value), (network) => (isOurs(network) ? 'delete' : undefined));
 }
 
 function readRequest({ IPv4Data, IPv6Data, Options }: CreateNetworkRequest): Asked {

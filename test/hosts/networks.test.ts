@@ -39,9 +39,9 @@ describe('options', () => {
     const name = await create(scene, lab.host(maker), ['--subnet', '10.61.0.0/24', '-o', `vni=${vni}`, '-o', 'mtu=1300', '-o', 'multicast=off']);
     expect(await listed(name)).toMatchObject({ vni, mtu: 1300, subnet: '10.61.0.0/24' });
     const [one, two] = [await idle(scene, h1), await idle(scene, h2)];
-    for (const { host, exec } of [one, two].map((each) => ({ host: each.host, exec: (...argv: string[]) => each.exec(...argv) }))) {
-      expect(await exec('cat', '/sys/class/net/eth0/mtu')).toBe('1300');
-      const { stdout } = await host.exec(['bridge', 'fdb', 'show', 'dev', `cx${vni.toString(16).padStart(6, '0')}`]);
+    for (const container of [one, two]) {
+      expect(await container.exec('cat', '/sys/class/net/eth0/mtu')).toBe('1300');
+      const { stdout } = await container.host.exec(['bridge', 'fdb', 'show', 'dev', `cx${vni.toString(16).padStart(6, '0')}`]);
       expect(stdout).toMatch(/dst 10\./);
       expect(stdout).not.toContain('00:00:00:00:00:00');
     }
@@ -112,7 +112,7 @@ describe('without a subnet', () => {
     await peer.unharmed();
     // it goes on as any container of a network whose engine chose the addresses
     await server.docker('restart', '--time', '0');
-    await until('its answer', async () => (await server.logs()).split('\n').filter((line) => line === 'ready').length > 0, { timeout: PATIENCE_MS });
+    await server.says('ready');
   })());
 
   test.each(['h1', 'h2'])('two containers come to %s at once while others are started there', (maker) => scene(async (scene) => {

@@ -120,6 +120,9 @@ describe('networks', () => {
   it('can be created again by a repeated call, and deleted twice', async () => {
     await network(a);
     await a.call('NetworkDriver.CreateNetwork', createNetwork());
+    // as the agent does it when it has learned the name
+    const { value, revision } = (await store.get(`networks/${KEY}`))!;
+    await a.driver.settled(await store.put(`networks/${KEY}`, { ...(value as object), name: 'shop' }, revision));
     await a.call('NetworkDriver.DeleteNetwork', { NetworkID });
     await a.call('NetworkDriver.DeleteNetwork', { NetworkID });
     await a.call('IpamDriver.ReleaseAddress', { PoolID, Address: '10.42.0.1' });

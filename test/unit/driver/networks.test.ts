@@ -46,6 +46,20 @@ describe('networks', () => {
     expect(await store.get('networks/10.43.0.0-24')).toBeUndefined();
   });
 
+  it('leave nothing when they are removed before anybody knew their name', async () => {
+    await prepare(a);
+    await a.call('NetworkDriver.CreateNetwork', network());
+    await a.call('NetworkDriver.DeleteNetwork', { NetworkID: network().NetworkID });
+    expect(await store.get(`networks/${KEY}`)).toBeUndefined();
+    await prepare(a);
+    await a.call('NetworkDriver.CreateNetwork', network());
+    const { value } = (await store.get(`networks/${KEY}`))!;
+    await a.driver.settled(await store.put(`networks/${KEY}`, { ...(value as object), name: 'shop' }, 'any'));
+    // a named one is on other hosts too, and the agents see to it
+    await a.call('NetworkDriver.DeleteNetwork', { NetworkID: network().NetworkID });
+    expect(await store.get(`networks/${KEY}`)).toBeDefined();
+  });
+
   it('leave nothing when the agent did not survive their creation', async () => {
     await b.call('IpamDriver.RequestPool', { Pool: '10.50.0.0/24' });
     await prepare(a);
