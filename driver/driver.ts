@@ -18,6 +18,8 @@ import { deleteEndpoint } from './network/endpoints.ts';
 import { LocalState, type Endpoint, type LocalNetwork } from './network/local.ts';
 import { Offers } from './network/offers.ts';
 import type { Room } from './network/room.ts';
+import { Directory } from './names/directory.ts';
+import { Responders } from './names/responders.ts';
 import { overlayMtu } from './overlay/mtu.ts';
 import { DEFAULT_VXLAN_PORT } from './overlay/names.ts';
 import { plan } from './overlay/plan.ts';
@@ -110,7 +112,9 @@ export async function createDriver(options: DriverOptions): Promise<Driver> {
   const offers = new Offers();
   const pool = options.pool ?? parseAddressPool(DEFAULT_POOL);
   const routes = async (): Promise<string[]> => routesInto(pool, await destinations(kernel));
-  const room: Room = { host, hostRoot, store, replica, local, offers, kernel, reconciler, log };
+  const directory = new Directory(replica);
+  const responders = new Responders({ askers: () => local.askers(hostRoot), directory, log });
+  const room: Room = { host, hostRoot, store, replica, local, offers, kernel, reconciler, responders, log };
   const mtu = async (): Promise<number> => {
     const peers = [...replica.hosts.values()].filter(({ name }) => name !== host);
     return overlayMtu(await routeMtus(kernel, peers.map((peer) => peer.address)));
@@ -133,6 +137,7 @@ export async function createDriver(options: DriverOptions): Promise<Driver> {
     let wasConnected = false;
     let orphansLeft = local.endpoints.whole && local.arrivals.whole;
     unsubscribe = replica.onChange(() => {
+      directory.forget();
       quietly(reconciler.now(false));
       if (replica.connected && !wasConnected) {
         quietly(releases.resume().then(() => spares.keep()));
@@ -144,6 +149,7 @@ export async function createDriver(options: DriverOptions): Promise<Driver> {
       wasConnected = replica.connected;
     });
     await replica.start();
+    responders.start();
     audit = setInterval(() => {
       void reconciler.audit();
       if (replica.connected) quietly(spares.keep());
@@ -154,6 +160,7 @@ export async function createDriver(options: DriverOptions): Promise<Driver> {
     clearInterval(audit);
     unsubscribe?.();
     reconciler.stop();
+    await responders.stop();
     await replica.stop();
     kernel.netlink?.close();
   }

@@ -9,7 +9,7 @@ import { batch, type Kernel } from './kernel.ts';
 const DIRECTORY = '/run/coat/netns';
 
 /** NSFS_MAGIC, linux/magic.h: what a bind mount of a namespace is. */
-const NSFS = 0x6e736673;
+export const NSFS = 0x6e736673;
 
 export interface NetnsPlace {
   kernel: Kernel;

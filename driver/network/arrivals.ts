@@ -50,6 +50,7 @@ export async function expect(room: Room, request: ArrivalRequest): Promise<void>
   await takeUp(room.kernel, port);
   await closeHold(room.kernel, port, network.mtu);
   await room.local.arrivals.set({ ...arrival, ready: true });
+  room.responders.changed();
   await room.reconciler.now(true);
   undo.commit();
 }
@@ -83,6 +84,7 @@ export async function forget(room: Room, key: string, ip: string): Promise<void>
   await room.local.arrivals.delete(arrivalId(key, ip));
   // Docker will still ask to have its endpoint deleted
   if (record === endpoint) await room.local.endpoints.set({ ...endpoint, joined: false, held: false });
+  room.responders.changed();
   await removeInterface(room.kernel, portName(record.link));
   if (record.netns !== undefined) await removeNetns(room, record.netns);
   await room.reconciler.now(true);

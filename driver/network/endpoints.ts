@@ -52,13 +52,18 @@ export async function createEndpoint(room: Room, { NetworkID, EndpointID, Interf
  * Docker moves into the container. One that was plumbed before is told to Docker without an
  * interface, so that Docker only sets its routes.
  */
-export async function join(room: Room, { NetworkID, EndpointID }: { NetworkID: string; EndpointID: string }): Promise<JoinResponse> {
+export async function join(room: Room, { NetworkID, EndpointID, SandboxKey }: { NetworkID: string; EndpointID: string; SandboxKey?: string | null | undefined }): Promise<JoinResponse> {
   const network = networkOf(room, NetworkID);
-  const endpoint = room.local.endpoints.get(EndpointID);
-  if (!endpoint) throw new CoatError('unknown-endpoint', `there is no endpoint ${EndpointID.slice(0, 12)} to join`);
+  const known = room.local.endpoints.get(EndpointID);
+  if (!known) throw new CoatError('unknown-endpoint', `there is no endpoint ${EndpointID.slice(0, 12)} to join`);
   // without a gateway Docker would attach the container to its own docker_gwbridge as well
   const way: JoinResponse = network.internal ? { DisableGatewayService: true } : { Gateway: network.gateway };
-  if (endpoint.netns !== undefined) return way;
+  const endpoint: Endpoint = { ...known, ...(SandboxKey ? { sandbox: onHost(SandboxKey) } : {}) };
+  if (endpoint.netns !== undefined) {
+    await room.local.endpoints.set(endpoint);
+    room.responders.changed();
+    return way;
+  }
 
   await using undo = new Undo((what, error) => room.log.error({ err: error, what }, 'a failed join could not be undone'));
   const [port, inner] = [portName(endpoint.link), innerName(endpoint.link)];
@@ -72,6 +77,7 @@ export async function join(room: Room, { NetworkID, EndpointID }: { NetworkID: s
   }
   await room.reconciler.now(true);
   undo.commit();
+  room.responders.changed();
   return { InterfaceName: { SrcName: inner, DstPrefix: 'eth' }, ...way };
 }
 
@@ -80,6 +86,7 @@ export async function deleteEndpoint(room: Room, id: string): Promise<void> {
   const endpoint = room.local.endpoints.get(id);
   if (!endpoint) return;
   await room.local.endpoints.delete(id);
+  room.responders.changed();
   // one whose container never came still has its namespace's name
   if (endpoint.netns !== undefined) await removeNetns(room, endpoint.netns);
   // the reconciler removes the port, which nothing explains any more, and after the last one the bridge
@@ -98,6 +105,9 @@ function macsOf(room: Room, network: Network, ip: string): Set<string> {
   const others = [...room.replica.claims.values()].filter((claim) => claim.network === network.key && claim.ip !== ip);
   return new Set(others.flatMap(({ mac }) => mac ?? []));
 }
+
+/** Docker says /var/run, which on a host is a link to /run, and in a plugin one to the plugin's own. */
+const onHost = (path: string): string => path.replace(/^\/var\/run\//, '/run/');
 
 /** An endpoint Docker never deleted, because it died, is in the way of the next one at its address. */
 async function dropStale(room: Room, network: Network, ip: string): Promise<void> {

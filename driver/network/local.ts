@@ -1,6 +1,8 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { Log } from '../host/log.ts';
+import { netnsPath } from '../kernel/netns.ts';
+import type { Asker } from '../names/responders.ts';
 import { Network } from '../overlay/records.ts';
 import type { Attachment } from '../overlay/plan.ts';
 import { LocalRecords } from '../store/local.ts';
@@ -35,6 +37,8 @@ export const Endpoint = Plumbed.extend({
   joined: z.boolean(),
   /** Name of the namespace it was plumbed in before Docker asked for it. */
   netns: z.string().optional(),
+  /** Where Docker keeps its container's namespace: a path on the host. Known from Join on. */
+  sandbox: z.string().optional(),
 });
 export type Endpoint = z.infer<typeof Endpoint>;
 
@@ -75,6 +79,17 @@ export class LocalState {
 
   arrivalAt(key: string, ip: string): Arrival | undefined {
     return this.arrivals.get(arrivalId(key, ip));
+  }
+
+  /** The containers of this host that may ask for names. */
+  askers(hostRoot: string): Asker[] {
+    const endpoints = this.endpoints.values().filter(({ joined }) => joined);
+    const sandbox = (path: string | undefined): string[] => (path === undefined ? [] : [hostRoot + path]);
+    const netns = (name: string | undefined): string[] => (name === undefined ? [] : [hostRoot + netnsPath(name)]);
+    return [
+      ...endpoints.map((endpoint) => ({ network: endpoint.key, netns: [...sandbox(endpoint.sandbox), ...netns(endpoint.netns)] })),
+      ...this.arrivals.values().filter(({ ready }) => ready).map((arrival) => ({ network: arrival.key, netns: netns(arrival.netns) })),
+    ];
   }
 
   /** What plan() has to know about this host. */

@@ -1,5 +1,6 @@
 import type { Log } from '../host/log.ts';
 import type { Kernel } from '../kernel/kernel.ts';
+import type { Responders } from '../names/responders.ts';
 import type { Reconciler } from '../overlay/reconcile.ts';
 import type { Replica } from '../store/replica.ts';
 import type { Store } from '../store/store.ts';
@@ -18,5 +19,6 @@ export interface Room {
   offers: Offers;
   kernel: Kernel;
   reconciler: Reconciler;
+  responders: Responders;
   log: Log;
 }

@@ -70,6 +70,8 @@ export const Claim = z.object({
   spare: z.boolean().optional(),
   /** Name of the container, once known. For people; nothing is decided by it. */
   container: z.string().optional(),
+  /** What other containers of the network find it by: its name and aliases, the main one first. The agent learns them from its engine. */
+  names: z.array(z.string()).optional(),
 });
 export type Claim = z.infer<typeof Claim>;
 

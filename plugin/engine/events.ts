@@ -10,16 +10,17 @@ import { lines } from '../../driver/host/lines.ts';
 const FIRST_PAUSE_MS = 200;
 const LONGEST_PAUSE_MS = 5_000;
 
-const Event = z.object({ Type: z.string(), Action: z.string(), Actor: z.object({ ID: z.string() }) });
+const Event = z.object({ Type: z.string(), Action: z.string() });
+const ACTIONS = ['create', 'destroy', 'connect', 'disconnect', 'start', 'rename'];
 
-/** Something about a network: `create`, `destroy`, `connect`, `disconnect`. */
+/** Something about a network (`create`, `destroy`, `connect`, `disconnect`) or the names of its containers (`start`, `rename`). */
 export interface NetworkEvent {
+  type: string;
   action: string;
-  network: string;
 }
 
 /**
- * Follows the engine's network events for as long as the agent lives, through restarts of dockerd.
+ * Follows the engine's events about networks for as long as the agent lives, through restarts of dockerd.
  * Events during an interruption are lost, so whoever listens looks at the whole state on `connected`.
  */
 export function followNetworks(docker: Docker, log: Log, on: { event(event: NetworkEvent): void; connected(): void }): { stop(): void } {
@@ -29,13 +30,13 @@ export function followNetworks(docker: Docker, log: Log, on: { event(event: Netw
 
   const follow = async (): Promise<void> => {
     // what is filtered here is less for both sides to read; `filters` must be a string for the engine
-    open = (await docker.getEvents({ filters: JSON.stringify({ type: ['network'] }) })) as Readable;
+    open = (await docker.getEvents({ filters: JSON.stringify({ type: ['network', 'container'], event: ACTIONS }) })) as Readable;
     if (stop.signal.aborted) open.destroy();
     on.connected();
     // an event may come in two chunks, and two events in one
     for await (const line of lines(open)) {
       const event = Event.parse(JSON.parse(line));
-      on.event({ action: event.Action, network: event.Actor.ID });
+      on.event({ type: event.Type, action: event.Action });
     }
   };
 

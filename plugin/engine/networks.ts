@@ -26,6 +26,8 @@ export interface NetworkPlan {
 /** A container on one of an engine's networks. */
 export interface Attached {
   container: string;
+  /** Everything the engine's own containers find it by there: the container's name first, then aliases and the short id. None while it is being made. */
+  names: string[];
   /** Without prefix length. */
   ip: string;
   /** Docker's EndpointID. */
@@ -42,7 +44,25 @@ export interface EngineNetworks {
   attached(id: string): Promise<Attached[]>;
 }
 
+/** The label by which compose says what a container is one of. */
+const SERVICE = 'com.docker.compose.service';
+
 export function createNetworks(docker: Docker): EngineNetworks {
+  /** By endpoint and name: what else there is does not change while an endpoint lasts. */
+  const names = new Map<string, string[]>();
+
+  /** @returns `undefined` for a container that is not there: not any more, or its endpoint was made first */
+  async function namesOf(id: string, network: string, main: string): Promise<string[] | undefined> {
+    const found = await docker.getContainer(id).inspect().catch((error: unknown) => {
+      if (statusOf(error) === 404) return undefined;
+      throw engineError(`to describe the container ${main}`, error);
+    });
+    if (!found) return undefined;
+    const settings = Object.values(found.NetworkSettings.Networks).find(({ NetworkID }) => NetworkID === network) as { Aliases?: string[] | null; DNSNames?: string[] | null } | undefined;
+    const service = found.Config.Labels?.[SERVICE];
+    return [...new Set([main, ...(settings?.Aliases ?? []), ...(service ? [service] : []), ...(settings?.DNSNames ?? [])])];
+  }
+
   return {
     async list() {
       const all = await docker.listNetworks().catch((error: unknown) => {
@@ -72,8 +92,19 @@ export function createNetworks(docker: Docker): EngineNetworks {
     async attached(id) {
       const found = (await docker.getNetwork(id).inspect().catch((error: unknown) => {
         throw engineError(`to describe the network ${id.slice(0, 12)}`, error);
-      })) as { Containers?: Record<string, { Name: string; IPv4Address: string; EndpointID: string }> };
-      return Object.values(found.Containers ?? {}).map(({ Name, IPv4Address, EndpointID }) => ({ container: Name, ip: IPv4Address.split('/')[0] ?? '', endpoint: EndpointID }));
+      })) as { Containers?: Record<string, { Name: string; EndpointID: string; IPv4Address: string }> };
+      const all: Attached[] = [];
+      const prefix = `${id} `;
+      const current = new Set<string>();
+      for (const [container, { Name, EndpointID, IPv4Address }] of Object.entries(found.Containers ?? {})) {
+        const key = `${prefix}${EndpointID} ${Name}`;
+        const its = names.get(key) ?? (await namesOf(container, id, Name));
+        if (its) names.set(key, its);
+        current.add(key);
+        all.push({ container: Name, names: its ?? [], ip: IPv4Address.split('/')[0] ?? '', endpoint: EndpointID });
+      }
+      for (const key of names.keys()) if (key.startsWith(prefix) && !current.has(key)) names.delete(key);
+      return all;
     },
   };
 }

@@ -4,7 +4,7 @@ import type { Log } from '../../../driver/host/log.ts';
 import type { Store } from '../../../driver/store/store.ts';
 import { followNetworks } from '../../engine/events.ts';
 import { createNetworks } from '../../engine/networks.ts';
-import { fillNames } from '../names.ts';
+import { fillNames, lacksNames } from '../names.ts';
 import { networksOf } from '../overlay.ts';
 import { Keeper } from './keeper.ts';
 import { LostEndpoints } from './lost.ts';
@@ -35,6 +35,7 @@ export function keepNetworks({ me, docker, driver, store, file, log }: KeepNetwo
   // claims change all the time, networks hardly ever
   let before = '';
   const unsubscribe = driver.replica.onChange(() => {
+    if (lacksNames(driver.replica.claims.values(), me)) names.poke();
     const now = JSON.stringify([driver.replica.connected, [...driver.replica.networks.values()].map(({ key, name }) => [key, name])]);
     if (now === before) return;
     before = now;
@@ -46,9 +47,9 @@ export function keepNetworks({ me, docker, driver, store, file, log }: KeepNetwo
       names.poke();
       endpoints.poke();
     },
-    event({ action }) {
-      if (action === 'create' || action === 'destroy') networks.poke();
-      if (action === 'connect') names.poke();
+    event({ type, action }) {
+      if (type === 'network' && (action === 'create' || action === 'destroy')) networks.poke();
+      if (action === 'connect' || action === 'start' || action === 'rename') names.poke();
     },
   });
   networks.start();

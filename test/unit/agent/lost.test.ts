@@ -15,7 +15,7 @@ function world() {
       attached: async (id) => {
         const there = attached[id]!;
         if (there instanceof Error) throw there;
-        return there.map((endpoint) => ({ container: 'c', ip: '', endpoint }));
+        return there.map((endpoint) => ({ container: 'c', names: [], ip: '', endpoint }));
       },
     },
     endpoints: () => known,
