@@ -1,4 +1,4 @@
-import { CoatError } from '../host/errors.ts';
+import { CoatError, explain } from '../host/errors.ts';
 import { Undo } from '../host/undo.ts';
 import { formatAddress, parseAddress, withoutLength } from '../ipam/address.ts';
 import { used } from '../ipam/spares.ts';
@@ -60,7 +60,8 @@ export async function join(room: Room, { NetworkID, EndpointID, SandboxKey }: { 
   const way: JoinResponse = network.internal ? { DisableGatewayService: true } : { Gateway: network.gateway };
   const endpoint: Endpoint = { ...known, ...(SandboxKey ? { sandbox: onHost(SandboxKey) } : {}) };
   if (endpoint.netns !== undefined) {
-    await room.local.endpoints.set(endpoint);
+    // a moved container stands still meanwhile, and only its names need the disk to know
+    void room.local.endpoints.set(endpoint).catch((error: unknown) => room.log.warn({ reason: explain(error) }, 'where the namespace of a container is was not written down'));
     room.responders.changed();
     return way;
   }
