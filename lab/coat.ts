@@ -22,8 +22,10 @@ const READY_MS = 60_000;
 /**
  * Puts COAT into every host of a lab that is up, or its present build in the place of what is there.
  * After a host's restart nothing is to be done: dockerd starts its plugins itself.
+ *
+ * @param cluster whether the hosts are one by their settings, or belong to none yet
  */
-export async function installCoat(lab: Lab): Promise<void> {
+export async function installCoat(lab: Lab, { cluster = true }: { cluster?: boolean } = {}): Promise<void> {
   const secret = randomBytes(16).toString('hex');
   const members = lab.spec.hosts.map(({ name, address }) => `${name}=${address}`).join(',');
   // one build at a time, and none while its files are being linked
@@ -33,7 +35,8 @@ export async function installCoat(lab: Lab): Promise<void> {
   await Promise.all(lab.hosts.map(async (host) => {
     const id = await createPlugin(host, skeleton);
     await fillPlugin(lab, host, bundle, id);
-    await docker(host, 'plugin', 'set', PLUGIN, `COAT_HOST=${host.name}`, `COAT_HOSTS=${members}`, `COAT_SECRET=${secret}`);
+    const settings = cluster ? { COAT_HOST: host.name, COAT_HOSTS: members, COAT_SECRET: secret } : { COAT_HOST: '', COAT_HOSTS: '', COAT_SECRET: '' };
+    await docker(host, 'plugin', 'set', PLUGIN, ...Object.entries(settings).map(([name, value]) => `${name}=${value}`));
     await docker(host, 'plugin', 'enable', PLUGIN);
     await installCli(host);
     await until(`the agent of ${host.name}`, () => answers(host), { timeout: READY_MS, every: 50 });

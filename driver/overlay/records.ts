@@ -15,6 +15,8 @@ export const Host = z.object({
   version: z.string().optional(),
   /** What it has routes to inside the pool of subnets, as CIDRs; see ipam/choose.ts. */
   routes: z.array(z.string()).optional(),
+  /** What the host proves its name with: SHA-256 of its public key, hex. Absent where the settings name the hosts. */
+  key: z.string().optional(),
 });
 export type Host = z.infer<typeof Host>;
 

@@ -1,39 +1,52 @@
 import type { RequestListener } from 'node:http';
 import { z } from 'zod';
 import { createDriver, type Driver } from '../../driver/driver.ts';
+import { explain } from '../../driver/host/errors.ts';
 import { removeDrafts } from '../../driver/host/files.ts';
 import type { Log } from '../../driver/host/log.ts';
+import type { Host } from '../../driver/overlay/records.ts';
 import { createHostSide } from '../criu/host.ts';
 import { CriuFinder } from '../criu/program.ts';
 import { aboutEngine } from '../engine/about.ts';
 import { connectEngine } from '../engine/connection.ts';
 import { createContainers } from '../engine/containers.ts';
+import { createNetworks } from '../engine/networks.ts';
 import { Journal } from '../migration/journal.ts';
 import { createMover } from '../migration/mover.ts';
 import { announce } from './announce.ts';
 import type { Version } from './api.ts';
+import type { Cluster, ClusterWork } from './cluster/cluster.ts';
 import { EtcdChild } from './etcd/child.ts';
 import { EtcdStore } from './etcd/store.ts';
 import { offerEtcd, wayToEtcd } from './etcd/way.ts';
 import { installationDoors } from './installation.ts';
 import { localApp } from './local/app.ts';
+import type { ClusterDoors } from './local/cluster.ts';
 import { listing } from './local/endpoints.ts';
 import { gatherStatus } from './local/status.ts';
-import { type Membership, staticMembership } from './membership.ts';
+import type { Membership } from './membership.ts';
 import { keepNetworks } from './networks/keep.ts';
+import { removeNetworks } from './networks/remove.ts';
 import { overlayOf } from './overlay.ts';
 import type { Paths } from './paths.ts';
 import { PeerDirectory } from './peers/peers.ts';
 import { RouteTable } from './peers/routes.ts';
 import { PeerServer } from './peers/server.ts';
-import { presharedKey } from './peers/tls.ts';
-import type { Settings } from './settings.ts';
 import { VERSION } from './version.ts';
 
 /** What a configured agent gives those who ask, and how it ends. */
 export interface Agent {
   driver: RequestListener;
   local: RequestListener;
+  cluster: ClusterWork;
+  /** Whether the store has answered, and has this host's record. */
+  connected(): boolean;
+  /**
+   * Takes this host's networks off its engine, and the host out of the cluster. What is left to do then is to stop.
+   *
+   * @param force whether the cluster and the engine are asked at all costs, or as far as they answer
+   */
+  leave(force: boolean): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -41,15 +54,14 @@ export interface Agent {
  * Puts a configured agent together, innermost first: peers, store, driver, then what needs them. Only the
  * driver's start is waited for, and it needs no one else: a host forwards while all others are away.
  */
-export async function startAgent(settings: Settings, paths: Paths, log: Log): Promise<Agent> {
-  const membership = staticMembership(settings.host, settings.hosts);
+export async function startAgent(cluster: Cluster, paths: Paths, doors: ClusterDoors, log: Log): Promise<Agent> {
+  const { membership, security, common } = cluster;
   const { me } = membership;
-  const security = presharedKey(settings.secret, me.name, (name) => membership.find(name) !== undefined);
   const version: Version = { version: VERSION, api: 1, host: me.name };
   const ending = new AbortController();
   for (const directory of [paths.driverState, paths.journals]) await removeDrafts(directory);
 
-  const peers = new PeerDirectory(membership, settings.port, security);
+  const peers = new PeerDirectory(membership, common.port, security);
   const routes = new RouteTable();
   const server = new PeerServer({ me: me.name, security, routes, log });
 
@@ -62,8 +74,8 @@ export async function startAgent(settings: Settings, paths: Paths, log: Log): Pr
     store,
     stateDir: paths.driverState,
     hostRoot: paths.hostRoot,
-    vxlanPort: settings.vxlanPort,
-    pool: settings.pool,
+    vxlanPort: common.vxlanPort,
+    pool: common.pool,
     log,
   });
   const docker = connectEngine(paths.dockerSocket);
@@ -84,13 +96,18 @@ export async function startAgent(settings: Settings, paths: Paths, log: Log): Pr
   routes.call('/v1/ping', async () => version);
   offerSettled(routes, driver);
   mover.register(routes);
+  const work = cluster.attach({ store, driver, peers, server, routes, log, signal: ending.signal });
 
   // the way for others to the store of this host, so before the driver, which may wait for its own way to it
-  const listening = server.listen(me.address, settings.port);
+  const listening = server.listen(me.address, common.port);
   const etcdStarted = etcd.start().catch((error: unknown) => log.error({ err: error }, 'etcd did not start; it is tried again'));
   await driver.start();
 
-  const announced = announce(store, async () => ({ ...me, version: VERSION, routes: await driver.routes() }), log, ending.signal);
+  const record = async (): Promise<(current: Host | undefined) => Host | undefined> => {
+    const facts = { version: VERSION, routes: await driver.routes() };
+    return (current: Host | undefined) => cluster.record(current, facts);
+  };
+  const announced = announce({ me: me.name, record, store, log, signal: ending.signal });
   const networks = keepNetworks({ me: me.name, docker, driver, store, file: paths.networksSeen, log });
   void Promise.all([listening, etcdStarted, announced])
     .then(() => (ending.signal.aborted ? undefined : mover.recover()))
@@ -105,8 +122,21 @@ export async function startAgent(settings: Settings, paths: Paths, log: Log): Pr
       endpoints: () => listing(driver.replica),
       migrate: (request, emit, signal) => mover.migrate(request, emit, signal),
       ...installationDoors({ host, docker, paths, log }),
+      cluster: doors,
       log,
     }),
+    cluster: work,
+    connected: () => driver.replica.connected && driver.replica.hosts.has(me.name),
+    async leave(force) {
+      const asked = (error: unknown): void => {
+        if (!force) throw error;
+        log.warn({ reason: explain(error) }, 'leaving all the same');
+      };
+      // nobody shall take what goes now for a network that somebody removed
+      await networks.stop();
+      await removeNetworks(createNetworks(docker), asked);
+      await work.signOff().catch(asked);
+    },
     async stop() {
       ending.abort();
       await networks.stop();

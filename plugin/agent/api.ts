@@ -11,6 +11,12 @@
  *     POST /v1/migrations   MigrationRequest → one MigrationEvent a line (application/x-ndjson).
  *                           Closing the connection cancels the migration unless it is committed.
  *
+ *     POST /v1/cluster/init    { name, address? }        → Entered
+ *     POST /v1/cluster/join    { token, name, address? } → Entered
+ *     POST /v1/cluster/token   { ttl }                   → NewToken
+ *     POST /v1/cluster/leave   { force }                 → {}
+ *     POST /v1/cluster/remove  { host, force }           → {}
+ *
  * Any other status than 200 carries a Problem.
  */
 export interface Problem {
@@ -58,6 +64,20 @@ export interface Setup {
   file: string;
   before?: string;
   after?: string;
+}
+
+/** A host that has founded or joined a cluster. */
+export interface Entered {
+  name: string;
+  address: string;
+  /** All hosts of the cluster, this one included. */
+  hosts: { name: string; address: string }[];
+}
+
+export interface NewToken {
+  token: string;
+  /** ms since 1970. */
+  expires: number;
 }
 
 export interface MigrationRequest {

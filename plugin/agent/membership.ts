@@ -5,6 +5,8 @@ export interface Member {
   name: string;
   /** Underlay address, IPv4: where its agent listens, and its VTEP. */
   address: string;
+  /** SHA-256 of the public key it proves its name with, hex; absent where one secret is all that is proved. */
+  key?: string | undefined;
 }
 
 /** Who belongs to the cluster. */

@@ -16,6 +16,10 @@ export interface Paths {
   driverState: string;
   journals: string;
   etcdData: string;
+  /** Who this host is in a cluster it has founded or joined, with its private key; see cluster/identity.ts. */
+  identity: string;
+  /** The members of that cluster, as last heard of. */
+  members: string;
   /** What the networks of this engine were when last looked at; see networks.ts. */
   networksSeen: string;
   /** tmpfs: gone with the host's restart. */
@@ -57,6 +61,8 @@ export function pathsUnder(hostRoot: string): Paths {
     driverState: host(`${STATE}/driver`),
     journals: host(`${STATE}/journals`),
     etcdData: host(`${STATE}/etcd`),
+    identity: host(`${STATE}/identity.json`),
+    members: host(`${STATE}/members.json`),
     networksSeen: host(`${STATE}/networks-seen.json`),
     runtime: host(RUNTIME),
     agentSocket: host(`${RUNTIME}/agent.sock`),

@@ -39,6 +39,8 @@ export interface Peers {
 /** What this agent offers its peers. Paths begin with `/v1/`; `from` is the peer's host name. */
 export interface PeerRoutes {
   call(path: string, handler: (body: unknown, from: string) => Promise<unknown>): void;
+  /** A call that is answered to anybody, member or not. */
+  guest(path: string, handler: (body: unknown) => Promise<unknown>): void;
   /** The query string of an upload or tunnel path arrives parsed. */
   upload(path: string, handler: (body: Readable, query: URLSearchParams, from: string) => Promise<unknown>): void;
   tunnel(path: string, handler: (stream: Duplex, query: URLSearchParams, from: string) => void): void;

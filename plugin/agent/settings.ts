@@ -9,7 +9,7 @@ import type { Member } from './membership.ts';
 export const DEFAULT_PORT = 7947;
 
 /** Host names become record keys, TLS identities and file names. */
-const NAME = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
+export const NAME = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 
 /** What every agent knows, configured or not. */
 export interface Basics {
@@ -18,16 +18,22 @@ export interface Basics {
   logLevel: string;
 }
 
-/** What an agent knows once its host belongs to a cluster. */
-export interface Settings extends Basics {
+/** What every cluster has settings for, the same on all hosts. */
+export interface Common {
+  /** TCP, between agents. */
+  port: number;
+  /** UDP, of the tunnels. */
+  vxlanPort: number;
+  /** Where the subnets come from that nobody names. */
+  pool: AddressPool;
+}
+
+/** What an agent knows whose settings name the hosts of the cluster. */
+export interface Settings extends Basics, Common {
   host: string;
   /** In the order given; the first one runs etcd. */
   hosts: Member[];
   secret: string;
-  port: number;
-  vxlanPort: number;
-  /** Where the subnets come from that nobody names, the same on all hosts. */
-  pool: AddressPool;
 }
 
 const Port = (name: string, fallback: number) =>
@@ -43,13 +49,17 @@ const BasicsShape = z.object({
   COAT_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent', ''], 'COAT_LOG_LEVEL must be one of trace, debug, info, warn, error, fatal').default(''),
 });
 
+const CommonShape = z.object({
+  COAT_PORT: Port('COAT_PORT', DEFAULT_PORT),
+  COAT_VXLAN_PORT: Port('COAT_VXLAN_PORT', DEFAULT_VXLAN_PORT),
+  COAT_POOL: z.string().default(DEFAULT_POOL).transform(parsePool),
+});
+
 const Shape = BasicsShape.extend({
   COAT_HOST: z.string('COAT_HOST is missing: the name of this host').regex(NAME, 'COAT_HOST must be a name of letters a-z, digits and dashes, such as h1'),
   COAT_HOSTS: z.string('COAT_HOSTS is missing: all hosts, such as h1=10.0.0.1,h2=10.0.0.2').transform(parseHosts),
   COAT_SECRET: z.string('COAT_SECRET is missing: the secret all hosts of the cluster share').min(16, 'COAT_SECRET must have at least 16 characters'),
-  COAT_PORT: Port('COAT_PORT', DEFAULT_PORT),
-  COAT_VXLAN_PORT: Port('COAT_VXLAN_PORT', DEFAULT_VXLAN_PORT),
-  COAT_POOL: z.string().default(DEFAULT_POOL).transform(parsePool),
+  ...CommonShape.shape,
 });
 
 /**
@@ -62,16 +72,22 @@ export function readBasics(env: NodeJS.ProcessEnv): Basics {
   return { hostRoot: (root.success && root.data) || '/proc/1/root', logLevel: (level.success && level.data) || 'info' };
 }
 
+/** Those alone, for a host whose cluster is not named by its settings. @throws CoatError `settings` */
+export function readCommon(env: NodeJS.ProcessEnv): Common {
+  const parsed = CommonShape.safeParse(given(env, CommonShape));
+  if (!parsed.success) throw wrong(parsed.error.issues.map((issue) => issue.message));
+  return { port: parsed.data.COAT_PORT, vxlanPort: parsed.data.COAT_VXLAN_PORT, pool: parsed.data.COAT_POOL };
+}
+
 /**
  * The settings from the environment, which Docker fills from `docker plugin set`.
  *
- * @returns `undefined` for a plugin nobody has configured yet: neither host nor hosts are given
+ * @returns `undefined` where they name no cluster: neither host nor hosts are given
  * @throws CoatError `settings` with one sentence for each mistake
  */
 export function readSettings(env: NodeJS.ProcessEnv): Settings | undefined {
   if (!env['COAT_HOST'] && !env['COAT_HOSTS']) return undefined;
-  const given = Object.fromEntries(Object.keys(Shape.shape).flatMap((key) => (env[key] ? [[key, env[key]]] : [])));
-  const parsed = Shape.safeParse(given);
+  const parsed = Shape.safeParse(given(env, Shape));
   if (!parsed.success) throw wrong(parsed.error.issues.map((issue) => issue.message));
   const value = parsed.data;
   if (!value.COAT_HOSTS.some(({ name }) => name === value.COAT_HOST)) {
@@ -86,6 +102,11 @@ export function readSettings(env: NodeJS.ProcessEnv): Settings | undefined {
     vxlanPort: value.COAT_VXLAN_PORT,
     pool: value.COAT_POOL,
   };
+}
+
+/** What there is in the environment for a shape: Docker gives a setting that nobody has set as an empty one. */
+function given(env: NodeJS.ProcessEnv, shape: z.ZodObject): Record<string, string> {
+  return Object.fromEntries(Object.keys(shape.shape).flatMap((key) => (env[key] ? [[key, env[key]]] : [])));
 }
 
 function parsePool(text: string, context: z.RefinementCtx): AddressPool {

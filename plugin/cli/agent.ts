@@ -1,11 +1,14 @@
 import { request, type IncomingMessage } from 'node:http';
 import { CoatError, codeOf, explain } from '../../driver/host/errors.ts';
-import type { HostFile, Listing, MigrationEvent, MigrationRequest, Problem, Setup, Status, Version } from '../agent/api.ts';
+import type { Entered, HostFile, Listing, MigrationEvent, MigrationRequest, NewToken, Problem, Setup, Status, Version } from '../agent/api.ts';
 import { pathsUnder } from '../agent/paths.ts';
 import { lines } from '../../driver/host/lines.ts';
 
 /** How long a question may take, in ms. `status` asks every host, so it is not short. */
 const ANSWER_MS = 30_000;
+
+/** How long a change of the cluster may take, in ms: a new store is waited for. */
+const CLUSTER_MS = 60_000;
 
 /** Where the agent listens, unless `COAT_SOCKET` says otherwise. */
 export function socketPath(env: NodeJS.ProcessEnv): string {
@@ -41,6 +44,27 @@ export class Agent {
     return this.#call('GET', '/v1/endpoints', timeout);
   }
 
+  init(wanted: { name: string; address?: string }): Promise<Entered> {
+    return this.#cluster('init', wanted);
+  }
+
+  join(wanted: { token: string; name: string; address?: string }): Promise<Entered> {
+    return this.#cluster('join', wanted);
+  }
+
+  /** @param ttl ms */
+  token(ttl: number): Promise<NewToken> {
+    return this.#cluster('token', { ttl });
+  }
+
+  leave(force: boolean): Promise<object> {
+    return this.#cluster('leave', { force });
+  }
+
+  remove(host: string, force: boolean): Promise<object> {
+    return this.#cluster('remove', { host, force });
+  }
+
   /**
    * Asks for a migration and yields its events. Ends quietly when the agent goes away in the middle:
    * whether the last event was `done` or `failed` is for the caller to see. `signal` closes the
@@ -58,10 +82,14 @@ export class Agent {
     }
   }
 
-  async #call<T>(method: 'GET' | 'POST', path: string, timeout = ANSWER_MS): Promise<T> {
+  #cluster<T>(what: string, body: unknown): Promise<T> {
+    return this.#call('POST', `/v1/cluster/${what}`, CLUSTER_MS, body);
+  }
+
+  async #call<T>(method: 'GET' | 'POST', path: string, timeout = ANSWER_MS, body?: unknown): Promise<T> {
     const signal = AbortSignal.timeout(timeout);
     try {
-      return JSON.parse(await text(await this.#ask(method, path, signal))) as T;
+      return JSON.parse(await text(await this.#ask(method, path, signal, body))) as T;
     } catch (error) {
       if (signal.aborted) throw new CoatError('agent-slow', `The coat agent did not answer within ${timeout / 1000} s.`, { cause: error });
       if (error instanceof CoatError) throw error;

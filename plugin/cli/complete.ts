@@ -33,6 +33,7 @@ async function candidates({ program, words, toComplete, agent }: Wish): Promise<
   if (verb === undefined && given.length > 0) return [];
   if (toComplete.startsWith('-') && !words.includes('--')) return flags(verb ?? program, words);
   if (verb === undefined || (verb.name() === 'help' && given.length === 1)) return verbs(program, verb);
+  if (verb.name() === 'rm' && given.length === 1) return hosts(agent).catch(() => []);
   if (verb.name() !== 'migrate' || given.length > 2) return [];
   return names(agent, given[1]).catch(() => []);
 }
@@ -47,13 +48,18 @@ function flags(command: Command, words: readonly string[]): Candidate[] {
     .map(({ long, description }) => ({ value: long ?? '', about: description }));
 }
 
+/** The other hosts. */
+async function hosts(agent: Wish['agent']): Promise<Candidate[]> {
+  const local = await agent();
+  const [listing, { host: here }] = await Promise.all([local.listing(PATIENCE_MS), local.version(PATIENCE_MS)]);
+  return listing.hosts.filter(({ name }) => name !== here).map(({ name, address }) => ({ value: name, about: address }));
+}
+
 /** Containers of this host; with a container given, the hosts it can go to. */
 async function names(agent: Wish['agent'], container: string | undefined): Promise<Candidate[]> {
   const local = await agent();
-  const [{ hosts, endpoints }, { host: here }] = await Promise.all([local.listing(PATIENCE_MS), local.version(PATIENCE_MS)]);
-  if (container !== undefined) {
-    return hosts.filter(({ name }) => name !== here).map(({ name, address }) => ({ value: name, about: address }));
-  }
+  if (container !== undefined) return hosts(agent);
+  const [{ endpoints }, { host: here }] = await Promise.all([local.listing(PATIENCE_MS), local.version(PATIENCE_MS)]);
   const own = new Map<string, string>();
   for (const endpoint of endpoints) {
     if (endpoint.container !== undefined && endpoint.host === here) own.set(endpoint.container, `${endpoint.ip} in ${endpoint.network}`);

@@ -52,6 +52,42 @@ export function program(perform: Perform): Command {
     .option('--json', 'Print one JSON document')
     .action((options: { json?: true; dryRun?: true; undo?: true }) => perform(options, async (scene) => (await import('./verbs/setup.ts')).setup(scene, options)));
 
+  root.command('init')
+    .description('Make a new cluster, with this host as its first')
+    .option('--name <name>', "this host's name in the cluster (default: its own, up to the first dot)")
+    .option('--address <ip>', 'where the other hosts reach it (default: its only address)')
+    .option('--json', 'Print one JSON document')
+    .action((options: { name?: string; address?: string; json?: true }) =>
+      perform(options, async (scene) => (await import('./verbs/cluster.ts')).init(scene, options)));
+
+  root.command('token')
+    .description('Make a token that lets one more host into the cluster')
+    .option('--ttl <time>', 'how long it is good: 90s, 30m, 12h, 7d', '1h')
+    .option('--json', 'Print one JSON document')
+    .action((options: { ttl: string; json?: true }) => perform(options, async (scene) => (await import('./verbs/cluster.ts')).token(scene, options)));
+
+  root.command('join')
+    .description('Join the cluster that a token is from')
+    .argument('<token>', "what 'docker coat token' printed on a host of the cluster")
+    .option('--name <name>', "this host's name in the cluster (default: its own, up to the first dot)")
+    .option('--address <ip>', 'where the other hosts reach it (default: the one it reaches the first host from)')
+    .option('--json', 'Print one JSON document')
+    .action((token: string, options: { name?: string; address?: string; json?: true }) =>
+      perform(options, async (scene) => (await import('./verbs/cluster.ts')).join(scene, token, options)));
+
+  root.command('leave')
+    .description('Take this host out of its cluster')
+    .option('--force', 'Also if the cluster cannot be asked, or does not know this host any more')
+    .option('--json', 'Print one JSON document')
+    .action((options: { force?: true; json?: true }) => perform(options, async (scene) => (await import('./verbs/cluster.ts')).leave(scene, options)));
+
+  root.command('rm')
+    .description('Take a dead host out of the cluster')
+    .argument('<host>', "its name, as 'docker coat status' shows it")
+    .option('--force', 'Also if it still answers')
+    .option('--json', 'Print one JSON document')
+    .action((host: string, options: { force?: true; json?: true }) => perform(options, async (scene) => (await import('./verbs/cluster.ts')).rm(scene, host, options)));
+
   root.command('version')
     .description("Show this program's version and the agent's")
     .option('--json', 'Print one JSON document')

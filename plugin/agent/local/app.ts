@@ -4,6 +4,7 @@ import { CoatError } from '../../../driver/host/errors.ts';
 import type { Log } from '../../../driver/host/log.ts';
 import type { HostFile, Listing, MigrationEvent, MigrationRequest, Setup, Status, Version } from '../api.ts';
 import { problemOf, statusOf } from '../peers/problem.ts';
+import { type ClusterDoors, clusterRoutes } from './cluster.ts';
 
 /** What the local API tells and does. */
 export interface LocalDoors {
@@ -14,6 +15,7 @@ export interface LocalDoors {
   /** What would be changed, or taken back, of the engine's settings; with `act`, it is. */
   setup(options: { act: boolean; undo: boolean }): Promise<Setup>;
   migrate(request: MigrationRequest, emit: (event: MigrationEvent) => void, signal: AbortSignal): Promise<void>;
+  cluster: ClusterDoors;
   log: Log;
 }
 
@@ -40,6 +42,7 @@ export function localApp(doors: LocalDoors): Express {
     const { keep, ...wanted } = body.data;
     await streamMigration(doors, keep === undefined ? wanted : { ...wanted, keep }, response);
   });
+  clusterRoutes(app, doors.cluster);
   app.use((request) => {
     throw new CoatError('no-such-route', `there is no ${request.method} ${request.path} in this API`, { hint: 'the CLI plugin and the agent should have the same version' });
   });

@@ -25,7 +25,7 @@ export interface OnRead {
  */
 export function dial(member: Member, port: number, security: Security, halfOpen: boolean, onread?: OnRead): Promise<TLSSocket> {
   return new Promise((resolve, reject) => {
-    const options: ConnectionOptions & { allowHalfOpen: boolean } = { ...security.client(), host: member.address, port, allowHalfOpen: halfOpen, ...(onread && { onread }) };
+    const options: ConnectionOptions & { allowHalfOpen: boolean } = { ...security.client(member), host: member.address, port, allowHalfOpen: halfOpen, ...(onread && { onread }) };
     const socket = connect(options);
     const timer = setTimeout(() => socket.destroy(new Error(`no connection within ${CONNECT_MS} ms`)), CONNECT_MS);
     const failed = (error: Error): void => {

@@ -1,6 +1,6 @@
 import { CoatError } from '../../../driver/host/errors.ts';
 
-const HINT = 'check that the host is up, that its plugin is enabled, and that COAT_SECRET and COAT_PORT are the same on both hosts';
+const HINT = 'check that the host is up, that its plugin is enabled, and that its settings COAT_PORT and COAT_SECRET are those of this one';
 
 /** No connection came about: nothing has happened at the other side. */
 export function peerAway(name: string, cause: unknown): CoatError {

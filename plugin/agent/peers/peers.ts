@@ -29,6 +29,15 @@ export class PeerDirectory implements Peers {
     return this.#membership.all().filter(({ name }) => name !== this.#membership.me.name).map(({ name }) => this.get(name));
   }
 
+  /** Ends the connections to hosts that are members no longer. */
+  dropStrangers(): void {
+    for (const [name, client] of this.#clients) {
+      if (this.#membership.find(name)?.address === client.address) continue;
+      client.close();
+      this.#clients.delete(name);
+    }
+  }
+
   close(): void {
     for (const client of this.#clients.values()) client.close();
     this.#clients.clear();

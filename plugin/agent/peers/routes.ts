@@ -6,10 +6,14 @@ export type Kind = keyof Handlers;
 
 /** The table of what peers may ask for. */
 export class RouteTable implements PeerRoutes {
-  readonly #handlers: { [K in Kind]: Map<string, Handlers[K]> } = { call: new Map(), upload: new Map(), tunnel: new Map() };
+  readonly #handlers: { [K in Kind]: Map<string, Handlers[K]> } = { call: new Map(), guest: new Map(), upload: new Map(), tunnel: new Map() };
 
   call(path: string, handler: Handlers['call']): void {
     this.#add('call', path, handler);
+  }
+
+  guest(path: string, handler: Handlers['guest']): void {
+    this.#add('guest', path, handler);
   }
 
   upload(path: string, handler: Handlers['upload']): void {

@@ -11,6 +11,10 @@ import { CHUNK, HEADERS, KIND, TO } from './wire.ts';
 
 /** A call's body is a small record; a large one is a mistake. Bytes. */
 const BODY_LIMIT = 16 << 20;
+/** The same for somebody nobody knows. */
+const GUEST_BODY_LIMIT = 16 << 10;
+/** A connection of somebody nobody knows ends when it has been quiet for this long, ms. */
+const GUEST_MS = 30_000;
 
 export interface PeerServerOptions {
   me: string;
@@ -19,11 +23,13 @@ export interface PeerServerOptions {
   log: Log;
 }
 
-/** The TCP port other agents connect to. HTTP/1.1 inside TLS; nothing is answered before the peer has proved who it is. */
+/** The TCP port other agents connect to. HTTP/1.1 inside TLS; nothing but guest calls is answered before the peer has proved who it is. */
 export class PeerServer {
   readonly #options: PeerServerOptions;
   readonly #server: Server;
   readonly #sockets = new Set<TLSSocket>();
+  /** Those of members, at the time they connected. */
+  readonly #members = new Set<TLSSocket>();
   #closed = false;
 
   constructor(options: PeerServerOptions) {
@@ -42,7 +48,12 @@ export class PeerServer {
       this.#sockets.add(socket);
       // a peer that lost its power sends no end
       socket.setKeepAlive(true, 5_000);
-      socket.on('close', () => this.#sockets.delete(socket));
+      if (options.security.nameOf(socket) !== undefined) this.#members.add(socket);
+      else socket.setTimeout(GUEST_MS, () => socket.destroy());
+      socket.on('close', () => {
+        this.#sockets.delete(socket);
+        this.#members.delete(socket);
+      });
     });
     this.#server.on('tlsClientError', (error, socket) => {
       options.log.warn({ address: socket.remoteAddress, why: error.message }, 'refused a connection: wrong secret, or not a host of this cluster');
@@ -71,6 +82,16 @@ export class PeerServer {
     }
   }
 
+  /** Ends the connections of hosts that are members no longer, whatever goes on in them. */
+  dropStrangers(): void {
+    for (const socket of this.#members) if (this.#options.security.nameOf(socket) === undefined) socket.destroy();
+  }
+
+  /** Shows a new certificate from now on. Connections there are stay. */
+  renew(): void {
+    this.#server.setSecureContext(this.#options.security.server());
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
     const ended = new Promise<void>((resolve) => this.#server.close(() => resolve()));
@@ -93,8 +114,8 @@ export class PeerServer {
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     try {
-      const { from, url } = this.#check(request);
-      const answer = await this.#dispatch(request, url, from);
+      const guest = this.#options.routes.find('guest', request.url ?? '');
+      const answer = guest === undefined ? await this.#dispatch(request) : await guest(await jsonOf(request, GUEST_BODY_LIMIT));
       respond(response, 200, answer ?? null);
     } catch (error) {
       this.#options.log.debug({ err: error, path: request.url }, 'a peer is told of an error');
@@ -105,14 +126,15 @@ export class PeerServer {
     }
   }
 
-  async #dispatch(request: IncomingMessage, url: URL, from: string): Promise<unknown> {
+  async #dispatch(request: IncomingMessage): Promise<unknown> {
+    const { from, url } = this.#check(request);
     const { routes } = this.#options;
     if (request.headers[KIND] === 'upload') {
       const upload = routes.find('upload', url.pathname);
       if (upload) return upload(request, url.searchParams, from);
     } else {
       const call = routes.find('call', url.pathname);
-      if (call) return call(await jsonOf(request), from);
+      if (call) return call(await jsonOf(request, BODY_LIMIT), from);
     }
     throw noSuchRoute(url.pathname);
   }
@@ -135,21 +157,25 @@ export class PeerServer {
   /** Who asks, and whether it means this host: an address given to the wrong host would mislead everything that follows. */
   #check(request: IncomingMessage): { from: string; url: URL } {
     const from = this.#options.security.nameOf(request.socket as TLSSocket);
-    if (from === undefined) throw new CoatError('not-a-member', 'the connection does not come from a host of this cluster');
+    if (from === undefined) {
+      throw new CoatError('not-a-member', `host ${this.#options.me} does not take this one for a host of its cluster`, {
+        hint: 'it was removed, its certificate is not good any more, or its clock is wrong; to begin anew: docker coat leave --force, and join',
+      });
+    }
     const to = request.headers[TO];
     if (to !== this.#options.me) {
-      throw new CoatError('wrong-host', `this is host ${this.#options.me}, not ${to}`, { hint: 'compare COAT_HOSTS on both hosts' });
+      throw new CoatError('wrong-host', `this is host ${this.#options.me}, not ${to}`, { hint: 'compare the addresses that docker coat status shows on both hosts' });
     }
     return { from, url: new URL(request.url ?? '/', 'coat://agent') };
   }
 }
 
-async function jsonOf(request: IncomingMessage): Promise<unknown> {
+async function jsonOf(request: IncomingMessage, limit: number): Promise<unknown> {
   const chunks: Buffer[] = [];
   let length = 0;
   for await (const chunk of request) {
     length += (chunk as Buffer).length;
-    if (length > BODY_LIMIT) throw new CoatError('too-large', `a call may carry at most ${BODY_LIMIT} bytes`);
+    if (length > limit) throw new CoatError('too-large', `a call may carry at most ${limit} bytes`);
     chunks.push(chunk as Buffer);
   }
   return length === 0 ? undefined : (JSON.parse(Buffer.concat(chunks).toString()) as unknown);

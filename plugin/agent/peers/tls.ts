@@ -1,16 +1,20 @@
 import { scryptSync } from 'node:crypto';
 import type { ConnectionOptions, TLSSocket, TlsOptions } from 'node:tls';
+import type { Member } from '../membership.ts';
 
 /**
- * How agents prove to each other that they belong to one cluster. The one place that knows: what is
- * proved by a shared secret here can be proved by certificates without a change elsewhere.
+ * How agents prove to each other that they belong to one cluster: by certificates (cluster/proof.ts), or by
+ * a shared secret where the settings name the hosts. Nobody else knows which.
  */
 export interface Security {
   /** For the listening side. */
   server(): TlsOptions;
-  /** For the connecting side. */
-  client(): ConnectionOptions;
-  /** Name of the host at the other end of an accepted connection, as it was proved; `undefined` when it was not. */
+  /** For the connecting side, which wants to reach `member` and nobody else. */
+  client(member: Member): ConnectionOptions;
+  /**
+   * Name of the host at the other end of an accepted connection, as it was proved; `undefined` when it was
+   * not, or when the host is no longer a member.
+   */
   nameOf(socket: TLSSocket): string | undefined;
 }
 
@@ -54,6 +58,9 @@ export function presharedKey(secret: string, me: string, isMember: (name: string
       // no certificate takes part: whoever has the key is a member
       checkServerIdentity: () => undefined,
     }),
-    nameOf: (socket) => names.get(socket),
+    nameOf: (socket) => {
+      const name = names.get(socket);
+      return name !== undefined && isMember(name) ? name : undefined;
+    },
   };
 }

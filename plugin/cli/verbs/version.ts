@@ -10,7 +10,7 @@ export async function version(scene: Scene, options: { json?: true }): Promise<n
   try {
     const agent = await (await scene.agent()).version();
     if (options.json) writeJson(scene.stdout, { client, agent });
-    else scene.stdout.write(`Agent:   ${agent.version} (API ${agent.api}) on ${agent.host}\n`);
+    else scene.stdout.write(`Agent:   ${agent.version} (API ${agent.api})${agent.host === '' ? ', of no cluster' : ` on ${agent.host}`}\n`);
     return exitCodes.ok;
   } catch (error) {
     const problem = problemOf(error);

@@ -1,7 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { expect, test } from 'vitest';
 import { silent } from '../../../driver/host/log.ts';
 import { until } from '../../../driver/host/until.ts';
+import type { Host } from '../../../driver/overlay/records.ts';
 import { MemoryStore } from '../../../driver/store/memory.ts';
 import { announce } from '../../../plugin/agent/announce.ts';
 
@@ -11,7 +13,8 @@ test('a host says who it is when the store comes, and again when that changes', 
   let routes = ['10.213.9.0/24'];
   const said = async (): Promise<unknown> => (await store.get('hosts/a'))?.value;
   store.away = true;
-  const announced = announce(store, async () => ({ name: 'a', address: '192.168.0.1', routes }), silent, ending.signal, 20);
+  const record = async () => (current: Host | undefined) => (isDeepStrictEqual(current?.routes, routes) ? undefined : { name: 'a', address: '192.168.0.1', routes });
+  const announced = announce({ me: 'a', record, store, log: silent, signal: ending.signal, every: 20 });
   await sleep(50);
   store.away = false;
   await announced;

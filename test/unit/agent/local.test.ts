@@ -46,7 +46,8 @@ async function serve(doors: Partial<LocalDoors> = {}): Promise<void> {
   const unused = (): never => {
     throw new Error('not expected');
   };
-  server = await serveUnix(socketPath(), localApp({ version: () => ({ version: '1', api: 1, host: 'h1' }), status: unused, endpoints: unused, files: unused, setup: unused, migrate: unused, log: silent, ...doors }), { mode: 0o660 });
+  const cluster = { init: unused, join: unused, token: unused, leave: unused, remove: unused };
+  server = await serveUnix(socketPath(), localApp({ version: () => ({ version: '1', api: 1, host: 'h1' }), status: unused, endpoints: unused, files: unused, setup: unused, migrate: unused, cluster, log: silent, ...doors }), { mode: 0o660 });
 }
 
 describe('the local API', () => {
@@ -63,6 +64,9 @@ describe('the local API', () => {
     ['POST', '/v1/migrations', '', 'bad-request', 400],
     ['POST', '/v1/migrations', '{"container":"c"}', 'bad-request', 400],
     ['POST', '/v1/migrations', '{"container":"c","to":"h2","keeep":true}', 'bad-request', 400],
+    ['POST', '/v1/cluster/init', '{"name":"h1","address":"somewhere"}', 'bad-request', 400],
+    ['POST', '/v1/cluster/join', '{"name":"h1"}', 'bad-request', 400],
+    ['POST', '/v1/cluster/token', '{"ttl":0}', 'bad-request', 400],
     ['GET', '/v1/status', undefined, 'internal', 500],
   ])('%s %s %s is a problem: %s', async (method, path, body, code, status) => {
     await serve();
@@ -117,6 +121,8 @@ describe('sockets', () => {
     setTimeout(() => pending.give(refusing(new CoatError('not-configured', 'not yet', { hint: 'set it' }))), 50);
     expect(JSON.parse((await asked).text)).toEqual({ Implements: ['NetworkDriver', 'IpamDriver'] });
     expect(await answer('POST', '/IpamDriver.RequestPool', '{}')).toEqual({ status: 500, text: '{"Err":"not yet: set it"}' });
+    pending.give((_request, response) => void response.end('another'));
+    expect((await answer('POST', '/IpamDriver.RequestPool', '{}')).text).toBe('another');
   });
 
   it('take the place of what a killed agent left, and leave nothing themselves', async () => {

@@ -17,7 +17,7 @@ describe('what docker asks', () => {
     const { code, stdout, stderr } = await coat(line.split(' '));
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout).toMatch(/^Usage: docker coat COMMAND\n/);
-    for (const verb of ['migrate', 'ls', 'status', 'setup', 'version', 'help']) expect(stdout).toMatch(new RegExp(`^ +${verb} +\\w`, 'm'));
+    for (const verb of ['migrate', 'ls', 'status', 'setup', 'init', 'token', 'join', 'leave', 'rm', 'version', 'help']) expect(stdout).toMatch(new RegExp(`^ +${verb} +\\w`, 'm'));
   });
 
   test.each([['coat migrate --help'], ['help coat migrate'], ['coat help migrate'], ['--help coat migrate']])('docker %s shows one', async (line) => {

@@ -14,10 +14,10 @@ async function offered(words: string[], env: NodeJS.ProcessEnv = {}): Promise<st
 
 describe('completion', () => {
   test.each([
-    [[''], ['migrate', 'ls', 'status', 'setup', 'version', 'help']],
+    [[''], ['migrate', 'ls', 'status', 'setup', 'init', 'token', 'join', 'leave', 'rm', 'version', 'help']],
     [['mi'], ['migrate']],
     [['x'], []],
-    [['help', ''], ['migrate', 'ls', 'status', 'setup', 'version']],
+    [['help', ''], ['migrate', 'ls', 'status', 'setup', 'init', 'token', 'join', 'leave', 'rm', 'version']],
     [['help', 'ls', ''], []],
     [['-'], ['--help']],
     [['ls', '--'], ['--json', '--help']],
@@ -35,6 +35,8 @@ describe('completion', () => {
     expect(await offered(['migrate', 'we'], agent.env)).toEqual(['web']);
     expect(await offered(['migrate', '--keep', 'web', ''], agent.env)).toEqual(['beta']);
     expect(await offered(['migrate', 'web', 'beta', ''], agent.env)).toEqual([]);
+    expect(await offered(['rm', ''], agent.env)).toEqual(['beta']);
+    expect(await offered(['rm', 'beta', ''], agent.env)).toEqual([]);
   });
 
   test('with descriptions', async () => {

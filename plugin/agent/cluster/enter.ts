@@ -1,0 +1,78 @@
+import { networkInterfaces } from 'node:os';
+import { X509Certificate } from 'node:crypto';
+import { CoatError } from '../../../driver/host/errors.ts';
+import { type Common, NAME } from '../settings.ts';
+import { VERSION } from '../version.ts';
+import { knock } from './ask.ts';
+import { issue, makeAuthority, makeRequest } from './certificates.ts';
+import type { Identity } from './identity.ts';
+import type { Member } from '../membership.ts';
+import { keyOf } from './proof.ts';
+import { JOIN, JoinAnswer, type JoinRequest } from './protocol.ts';
+import { parseToken } from './tokens.ts';
+
+/** What Docker and coat make; a host is not reached there. */
+const NOT_UNDERLAY = /^(lo|docker|br-|veth|cb\d|cx\d|cv)/;
+
+/** This host's IPv4 addresses that others may reach it at. */
+function ownAddresses(): string[] {
+  return Object.entries(networkInterfaces()).flatMap(([name, addresses]) =>
+    NOT_UNDERLAY.test(name) ? [] : (addresses ?? []).filter(({ family, internal }) => family === 'IPv4' && !internal).map(({ address }) => address));
+}
+
+/** @throws CoatError `bad-name` */
+export function checkHostName(name: string): string {
+  if (NAME.test(name)) return name;
+  throw new CoatError('bad-name', `"${name.slice(0, 80)}" cannot be the name of a host`, { hint: 'give one of letters a-z, digits and dashes: --name' });
+}
+
+/** @param given what the person said, or what a connection was made from. @throws CoatError `bad-address` */
+export function chooseAddress(given: string | undefined, own: readonly string[]): string {
+  if (given !== undefined) {
+    if (own.includes(given)) return given;
+    throw new CoatError('bad-address', `this host does not have the address ${given}`, { hint: own.length === 0 ? 'it has no IPv4 address' : `it has ${own.join(', ')}` });
+  }
+  if (own.length === 1) return own[0]!;
+  throw new CoatError('bad-address', own.length === 0 ? 'this host has no IPv4 address' : `this host has several addresses: ${own.join(', ')}`, {
+    hint: 'say at which one the other hosts reach it: --address',
+  });
+}
+
+/** The identity of the first host of a new cluster. */
+export async function found({ name, address }: { name: string; address?: string | undefined }): Promise<Identity> {
+  const me = { name: checkHostName(name), address: chooseAddress(address, ownAddresses()) };
+  const authority = await makeAuthority();
+  const { request, key } = await makeRequest(name);
+  const certificate = await issue(authority, request, name);
+  const member = { ...me, key: keyOf(certificate) };
+  return { me: member, first: member, authority: authority.certificate, authorityKey: authority.key, certificate, key };
+}
+
+/**
+ * Asks the cluster of a token to let this host in.
+ *
+ * @returns what this host is from now on, and who else belongs to the cluster
+ * @throws CoatError what the cluster refuses with
+ */
+export async function join(wanted: { token: string; name: string; address?: string | undefined }, { port }: Common): Promise<{ identity: Identity; members: Member[] }> {
+  const name = checkHostName(wanted.name);
+  const token = parseToken(wanted.token);
+  if (token.port !== port) {
+    throw new CoatError('other-port', `the cluster uses port ${token.port}, and this host ${port}`, { hint: 'set COAT_PORT to the same on all hosts: docker plugin disable, docker plugin set, docker plugin enable' });
+  }
+  const door = await knock(token);
+  try {
+    const address = chooseAddress(wanted.address ?? door.localAddress, ownAddresses());
+    const { request, key } = await makeRequest(name);
+    const body: JoinRequest = { version: VERSION, now: Date.now(), secret: token.secret, name, address, request };
+    const { certificate, first, members } = JoinAnswer.parse(await door.ask(JOIN, body));
+    const me = { name, address, key: keyOf(certificate) };
+    const firstMember = members.find((member) => member.name === first);
+    if (firstMember === undefined || !new X509Certificate(certificate).verify(new X509Certificate(door.authority).publicKey)) {
+      throw new CoatError('wrong-cluster', 'the answer of the cluster does not fit together', { hint: 'install the same version of the plugin on all hosts' });
+    }
+    return { identity: { me, first: firstMember, authority: door.authority, certificate, key }, members };
+  } finally {
+    door.close();
+  }
+}

@@ -1,0 +1,60 @@
+import { isIPv4 } from 'node:net';
+import { z } from 'zod';
+import { CoatError } from '../../../driver/host/errors.ts';
+import type { Member } from '../membership.ts';
+import { NAME } from '../settings.ts';
+import { MemberList } from './identity.ts';
+
+/** Where a host without a certificate asks to be let in. */
+export const JOIN = '/v1/join';
+/** Where a member asks for its next certificate. */
+export const RENEW = '/v1/renew';
+
+export const JoinRequest = z.object({
+  version: z.string(),
+  /** The joining host's clock, ms since 1970. */
+  now: z.number(),
+  secret: z.string(),
+  name: z.string().regex(NAME),
+  address: z.string().refine(isIPv4),
+  /** Request for a certificate, PEM. */
+  request: z.string(),
+});
+export type JoinRequest = z.infer<typeof JoinRequest>;
+
+export const JoinAnswer = z.object({ certificate: z.string(), first: z.string(), members: MemberList });
+export type JoinAnswer = z.infer<typeof JoinAnswer>;
+
+export const RenewRequest = z.object({ request: z.string() });
+export const RenewAnswer = z.object({ certificate: z.string() });
+
+/** How far two hosts' clocks may be apart, ms. Certificates and tokens live by the clock. */
+const CLOCK_MS = 5 * 60_000;
+
+/** What the host that is asked knows. */
+export interface Present {
+  name: string;
+  version: string;
+  now: number;
+  members: readonly Member[];
+}
+
+/** Why a host with a good token is not let in all the same. @throws CoatError `other-version`, `clock`, `name-taken`, `address-taken` */
+export function checkNewcomer(wanted: JoinRequest, { name, version, now, members }: Present): void {
+  if (wanted.version !== version) {
+    throw new CoatError('other-version', `this host has coat ${wanted.version}, and host ${name} has ${version}`, { hint: 'install the same version of the plugin on all hosts' });
+  }
+  const apart = wanted.now - now;
+  if (Math.abs(apart) > CLOCK_MS) {
+    throw new CoatError('clock', `the clock of this host is ${Math.round(Math.abs(apart) / 60_000)} minutes ${apart > 0 ? 'ahead of' : 'behind'} that of host ${name}`, {
+      hint: 'set both right, best by NTP, and join again with the same token',
+    });
+  }
+  if (members.some((member) => member.name === wanted.name)) {
+    throw new CoatError('name-taken', `there is a host ${wanted.name} in the cluster already`, { hint: `join with another --name, or remove that one if it is dead: docker coat rm ${wanted.name}` });
+  }
+  const rival = members.find((member) => member.address === wanted.address);
+  if (rival !== undefined) {
+    throw new CoatError('address-taken', `the address ${wanted.address} is that of host ${rival.name}`, { hint: `join with another --address, or remove that host if it is dead: docker coat rm ${rival.name}` });
+  }
+}

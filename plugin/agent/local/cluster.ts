@@ -1,0 +1,38 @@
+import type { Express } from 'express';
+import { z } from 'zod';
+import { CoatError } from '../../../driver/host/errors.ts';
+import type { Entered, NewToken } from '../api.ts';
+
+/** What the local API does about the cluster. */
+export interface ClusterDoors {
+  init(wanted: { name: string; address?: string | undefined }): Promise<Entered>;
+  join(wanted: { token: string; name: string; address?: string | undefined }): Promise<Entered>;
+  /** @param ttl ms */
+  token(ttl: number): Promise<NewToken>;
+  leave(force: boolean): Promise<void>;
+  remove(host: string, force: boolean): Promise<void>;
+}
+
+const Host = { name: z.string().min(1), address: z.ipv4().optional() };
+const Init = z.strictObject(Host);
+const Join = z.strictObject({ ...Host, token: z.string().min(1) });
+/** From a second to a week. */
+const Token = z.strictObject({ ttl: z.number().int().min(1_000).max(7 * 24 * 3600_000) });
+const Leave = z.strictObject({ force: z.boolean() });
+const Remove = z.strictObject({ host: z.string().min(1), force: z.boolean() });
+
+/** Adds the paths under `/v1/cluster/`; see ../api.ts. */
+export function clusterRoutes(app: Express, doors: ClusterDoors): void {
+  const post = <T>(path: string, shape: z.ZodType<T>, act: (body: T) => Promise<unknown>): void => {
+    app.post(`/v1/cluster/${path}`, async (request, response) => {
+      const body = shape.safeParse(request.body ?? {});
+      if (!body.success) throw new CoatError('bad-request', z.prettifyError(body.error).replaceAll('\n', ' '));
+      response.json((await act(body.data)) ?? {});
+    });
+  };
+  post('init', Init, (body) => doors.init(body));
+  post('join', Join, (body) => doors.join(body));
+  post('token', Token, ({ ttl }) => doors.token(ttl));
+  post('leave', Leave, ({ force }) => doors.leave(force));
+  post('remove', Remove, ({ host, force }) => doors.remove(host, force));
+}

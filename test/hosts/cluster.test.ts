@@ -1,0 +1,183 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { X509Certificate } from 'node:crypto';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { until } from '../../driver/host/until.ts';
+import { installCoat } from '../../lab/coat.ts';
+import { takeDown } from '../../lab/destroy.ts';
+import type { LabHost } from '../../lab/host.ts';
+import { Lab } from '../../lab/lab.ts';
+import type { Entered, NewToken, Problem, Status } from '../../plugin/agent/api.ts';
+import { issue, repeatRequest } from '../../plugin/agent/cluster/certificates.ts';
+import type { Identity } from '../../plugin/agent/cluster/identity.ts';
+
+/** A lab of its own: its agents belong to no cluster at the beginning. One file is one story, told in order. */
+const NAME = process.env['COAT_TEST_CLUSTER_LAB'] ?? 't-cluster';
+const PATIENCE_MS = 60_000;
+const IMAGE = 'coat-lab/workloads';
+
+let lab: Lab;
+let h1: LabHost;
+let h2: LabHost;
+
+beforeAll(async () => {
+  await takeDown(NAME);
+  lab = await Lab.up({ name: NAME, hosts: 2, engines: [26, 28], plugin: false });
+  [h1, h2] = [lab.host('h1'), lab.host('h2')];
+  await installCoat(lab, { cluster: false });
+});
+afterAll(() => takeDown(NAME));
+
+async function docker(host: LabHost, ...args: string[]): Promise<string> {
+  return (await host.exec(['docker', ...args], { timeout: PATIENCE_MS })).stdout.trim();
+}
+
+/** A verb of `docker coat` that does what it should. */
+async function coat<T>(host: LabHost, ...args: string[]): Promise<T> {
+  return JSON.parse(await docker(host, 'coat', ...args, '--json')) as T;
+}
+
+/** A verb of `docker coat` that is refused. @returns the code of the reason */
+async function refused(host: LabHost, ...args: string[]): Promise<string> {
+  const { code, stdout } = await host.exec(['docker', 'coat', ...args, '--json'], { okCodes: [0, 1], timeout: PATIENCE_MS });
+  const { problem } = JSON.parse(stdout) as { problem?: Problem };
+  expect({ code, hint: problem?.hint }).toEqual({ code: 1, hint: expect.stringMatching(/\S/) as string });
+  return problem!.code;
+}
+
+const status = (host: LabHost): Promise<Status> => coat<Status>(host, 'status');
+const newToken = async (ttl = '1h'): Promise<string> => (await coat<NewToken>(h1, 'token', '--ttl', ttl)).token;
+const reaches = async (host: LabHost, container: string, ip: string): Promise<boolean> =>
+  (await host.exec(['docker', 'exec', container, 'ping', '-c', '1', '-W', '1', ip], { okCodes: [0, 1] })).code === 0;
+
+test('a host without a cluster says so, to docker and to people', async () => {
+  expect(await refused(h1, 'status')).toBe('not-configured');
+  expect(await refused(h1, 'token')).toBe('not-configured');
+  const { stderr } = await h1.exec(['docker', 'network', 'create', '-d', 'coat', '--ipam-driver', 'coat', '--subnet', '10.60.0.0/24', 'shop'], { okCodes: [1] });
+  expect(stderr).toMatch(/belongs to no coat cluster.*docker coat init/);
+});
+
+test('the first host founds a cluster, once', async () => {
+  expect(await refused(h1, 'init', '--name', 'H_1')).toBe('bad-name');
+  expect(await refused(h1, 'init', '--address', '192.0.2.1')).toBe('bad-address');
+  expect(await coat<Entered>(h1, 'init')).toMatchObject({ name: 'h1', address: h1.address });
+  expect(await refused(h1, 'init')).toBe('in-cluster');
+  const { stdout } = await h1.exec(['stat', '-c', '%a %U', '/var/lib/coat/identity.json']);
+  expect(stdout.trim()).toBe('600 root');
+  expect((await status(h1)).store.state).toBe('ok');
+});
+
+let token: string;
+
+test('a host joins with a token, and is not let in by one that is bad', async () => {
+  const short = await coat<NewToken>(h1, 'token', '--ttl', '1s');
+  token = await newToken();
+  await until('the short token to be over', () => Date.now() > short.expires);
+  expect(await refused(h2, 'join', short.token)).toBe('token-expired');
+  expect(await refused(h2, 'join', 'coat1.nonsense')).toBe('bad-token');
+  expect(await refused(h2, 'join', withSecret(token, 'a secret of nobody'))).toBe('token-unknown');
+  expect(await refused(h2, 'join', withFingerprint(token, '0'.repeat(64)))).toBe('wrong-cluster');
+  // what can be put right costs no token
+  expect(await refused(h2, 'join', token, '--name', 'h1')).toBe('name-taken');
+  expect(await refused(h2, 'join', token, '--address', h1.address)).toBe('bad-address');
+
+  const entered = await coat<Entered>(h2, 'join', token);
+  expect(entered).toMatchObject({ name: 'h2', address: h2.address });
+  expect(entered.hosts.map(({ name }) => name)).toEqual(['h1', 'h2']);
+  expect(await refused(h2, 'join', token)).toBe('in-cluster');
+  for (const host of lab.hosts) expect((await status(host)).hosts.map(({ name, reachable }) => [name, reachable])).toEqual([['h1', true], ['h2', true]]);
+});
+
+test('containers of both hosts reach each other, and one moves', async () => {
+  await docker(h1, 'network', 'create', '-d', 'coat', '--ipam-driver', 'coat', '--subnet', '10.60.0.0/24', 'shop');
+  await until('the network on h2', async () => (await h2.exec(['docker', 'network', 'inspect', 'shop'], { okCodes: [0, 1] })).code === 0, { timeout: PATIENCE_MS });
+  await docker(h1, 'run', '-d', '--name', 'one', '--network', 'shop', '--ip', '10.60.0.11', IMAGE, 'sleep', '3600');
+  await docker(h2, 'run', '-d', '--name', 'two', '--network', 'shop', '--ip', '10.60.0.12', IMAGE, 'sleep', '3600');
+  await until('one to reach two', () => reaches(h1, 'one', '10.60.0.12'), { timeout: PATIENCE_MS });
+  await docker(h1, 'coat', 'migrate', 'one', 'h2');
+  expect(await docker(h2, 'ps', '--filter', 'name=^/one$', '--format', '{{.State}}')).toBe('running');
+  expect(await reaches(h2, 'one', '10.60.0.12')).toBe(true);
+  await docker(h2, 'coat', 'migrate', 'one', 'h1');
+  await until('two to reach one', () => reaches(h2, 'two', '10.60.0.11'), { timeout: PATIENCE_MS });
+});
+
+test('a certificate is renewed before it is over', async () => {
+  const file = (host: LabHost): string => join(host.root, 'var/lib/coat/identity.json');
+  const identityOf = async (host: LabHost): Promise<Identity> => JSON.parse(await readFile(file(host), 'utf8')) as Identity;
+  const until90 = (identity: Identity): number => (Date.parse(new X509Certificate(identity.certificate).validTo) - Date.now()) / 86_400_000;
+  const [first, old] = [await identityOf(h1), await identityOf(h2)];
+  const soonOver = await issue({ certificate: first.authority, key: first.authorityKey! }, await repeatRequest('h2', old), 'h2', 5);
+  await writeFile(file(h2), JSON.stringify({ ...old, certificate: soonOver }));
+  await restartAgent(h2);
+  const renewed = await until('a new certificate', async () => { const now = await identityOf(h2); return until90(now) > 80 && now; }, { timeout: PATIENCE_MS });
+  expect(renewed.key).toBe(old.key);
+  await until('h2 to be well', async () => (await status(h2)).hosts.every(({ reachable }) => reachable), { timeout: PATIENCE_MS });
+});
+
+test('an agent that starts while the store is away knows its cluster', async () => {
+  await lab.cut('h1', 'h2');
+  await restartAgent(h2);
+  const alone = await status(h2);
+  expect([alone.host, alone.store.state, alone.hosts.map(({ name }) => name)]).toEqual(['h2', 'away', ['h1', 'h2']]);
+  await lab.heal();
+  await until('the store', async () => (await status(h2)).store.state === 'ok', { timeout: PATIENCE_MS });
+});
+
+test('a host leaves when nothing of it is in use, and may join again', async () => {
+  expect(await refused(h2, 'leave')).toBe('in-use');
+  expect(await refused(h1, 'leave')).toBe('first-host');
+  await docker(h2, 'rm', '--force', 'two');
+  await coat(h2, 'leave');
+  expect(await refused(h2, 'status')).toBe('not-configured');
+  expect(await docker(h2, 'network', 'ls', '--filter', 'driver=coat', '--quiet')).toBe('');
+  expect((await h2.exec(['ls', '/var/lib/coat'])).stdout.split('\n').filter((name) => /identity|members|driver/.test(name))).toEqual([]);
+  await until('h1 to know', async () => (await status(h1)).hosts.length === 1, { timeout: PATIENCE_MS });
+  // the network is the cluster's, and stays
+  expect(await docker(h1, 'network', 'inspect', '--format', '{{.Driver}}', 'shop')).toBe('coat');
+
+  expect(await refused(h2, 'join', token)).toBe('token-used');
+  await coat(h2, 'join', await newToken());
+  await until('the network on h2 again', async () => (await h2.exec(['docker', 'network', 'inspect', 'shop'], { okCodes: [0, 1] })).code === 0, { timeout: PATIENCE_MS });
+});
+
+test('a dead host is removed, shut out, and its addresses are free', async () => {
+  await docker(h2, 'run', '-d', '--name', 'two', '--network', 'shop', '--ip', '10.60.0.12', IMAGE, 'sleep', '3600');
+  expect(await refused(h1, 'rm', 'h1')).toBe('own-host');
+  expect(await refused(h1, 'rm', 'h9')).toBe('unknown-host');
+  expect(await refused(h1, 'rm', 'h2')).toBe('host-lives');
+  await lab.kill('h2');
+  await coat(h1, 'rm', 'h2');
+  expect((await status(h1)).hosts.map(({ name }) => name)).toEqual(['h1']);
+  await docker(h1, 'run', '-d', '--name', 'three', '--network', 'shop', '--ip', '10.60.0.12', IMAGE, 'sleep', '3600');
+
+  // it comes back, and is told
+  await lab.start('h2');
+  await until('the agent of h2', async () => (await h2.exec(['docker', 'coat', 'version'], { okCodes: [0, 1] })).code === 0, { timeout: PATIENCE_MS });
+  await until('h2 to be refused', async () => {
+    const { store, hosts } = await status(h2);
+    return store.state === 'away' && /does not take this one for a host/.test(hosts.find(({ name }) => name === 'h1')?.problem ?? '');
+  }, { timeout: PATIENCE_MS });
+  expect(await refused(h2, 'leave')).toBe('not-a-member');
+  await coat(h2, 'leave', '--force');
+  expect(await docker(h2, 'network', 'ls', '--filter', 'driver=coat', '--quiet')).toBe('');
+  expect(await coat<Entered>(h2, 'join', await newToken(), '--name', 'h3')).toMatchObject({ name: 'h3' });
+});
+
+async function restartAgent(host: LabHost): Promise<void> {
+  const plugin = await docker(host, 'plugin', 'ls', '--filter', 'enabled=true', '--format', '{{.Name}}');
+  await docker(host, 'plugin', 'disable', '--force', plugin);
+  await docker(host, 'plugin', 'enable', plugin);
+  await until(`the agent of ${host.name}`, async () => (await host.exec(['docker', 'coat', 'version'], { okCodes: [0, 1] })).code === 0, { timeout: PATIENCE_MS });
+}
+
+/** The same token with another secret, or another fingerprint. */
+function withPart(text: string, part: number, value: string): string {
+  const parts = JSON.parse(Buffer.from(text.slice('coat1.'.length), 'base64url').toString()) as unknown[];
+  return `coat1.${Buffer.from(JSON.stringify(parts.with(part, value))).toString('base64url')}`;
+}
+function withFingerprint(text: string, value: string): string {
+  return withPart(text, 2, value);
+}
+function withSecret(text: string, value: string): string {
+  return withPart(text, 3, value);
+}
