@@ -75,6 +75,8 @@ export interface Driver {
   /** Until it is taken or {@link withdraw}n, this arrival's address goes to the engine's next container that asks for any. */
   offer(network: string, ip: string): Promise<void>;
   withdraw(network: string, ip: string): void;
+  /** What fits through the tunnels to all peers now, bytes. */
+  mtu(): Promise<number>;
   /** What this host has routes to inside the pool of subnets. */
   routes(): Promise<string[]>;
   /** The networks of this host's engine, with Docker's ids for them. */
@@ -183,6 +185,7 @@ export async function createDriver(options: DriverOptions): Promise<Driver> {
       if (local.arrivalAt(network, ip)) await offers.open(network, ip);
     },
     withdraw: (network, ip) => offers.close(network, ip),
+    mtu,
     routes,
     networksOnEngine: () => local.networks.values(),
     endpointsOnEngine: () => local.endpoints.values(),

@@ -14,7 +14,7 @@ import { createNetworks } from '../engine/networks.ts';
 import { Journal } from '../migration/journal.ts';
 import { createMover } from '../migration/mover.ts';
 import { announce } from './announce.ts';
-import type { Version } from './api.ts';
+import type { Status, Version } from './api.ts';
 import type { Cluster, ClusterWork } from './cluster/cluster.ts';
 import { EtcdChild } from './etcd/child.ts';
 import { EtcdStore } from './etcd/store.ts';
@@ -23,6 +23,7 @@ import { installationDoors } from './installation.ts';
 import { localApp } from './local/app.ts';
 import type { ClusterDoors } from './local/cluster.ts';
 import { listing } from './local/endpoints.ts';
+import { examine } from './local/doctor.ts';
 import { gatherStatus } from './local/status.ts';
 import type { Membership } from './membership.ts';
 import { keepNetworks } from './networks/keep.ts';
@@ -93,7 +94,7 @@ export async function startAgent(cluster: Cluster, paths: Paths, doors: ClusterD
     log,
   });
 
-  routes.call('/v1/ping', async () => version);
+  routes.call('/v1/ping', async () => ({ ...version, now: Date.now() }));
   offerSettled(routes, driver);
   mover.register(routes);
   const work = cluster.attach({ store, driver, peers, server, routes, log, signal: ending.signal });
@@ -113,12 +114,22 @@ export async function startAgent(cluster: Cluster, paths: Paths, doors: ClusterD
     .then(() => (ending.signal.aborted ? undefined : mover.recover()))
     .catch((error: unknown) => log.error({ err: error }, 'unfinished moves could not be looked at'));
 
+  const status = (): Promise<Status> =>
+    gatherStatus({ version, membership, peers, replica: driver.replica, engine: () => aboutEngine(docker), criu: () => criu.find(), migrations: () => mover.list() });
+
   return {
     driver: driver.app,
     local: localApp({
       version: () => version,
-      status: () =>
-        gatherStatus({ version, membership, peers, replica: driver.replica, engine: () => aboutEngine(docker), criu: () => criu.find(), migrations: () => mover.list() }),
+      status,
+      doctor: () =>
+        examine({
+          status,
+          peers,
+          storage: async () => (await aboutEngine(docker)).storage,
+          mtu: () => driver.mtu(),
+          networks: () => [...driver.replica.networks.values()].map(({ name, subnet, mtu }) => ({ name: name ?? subnet, mtu })),
+        }),
       endpoints: () => listing(driver.replica),
       migrate: (request, emit, signal) => mover.migrate(request, emit, signal),
       ...installationDoors({ host, docker, paths, log }),

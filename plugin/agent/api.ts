@@ -4,6 +4,7 @@
  *
  *     GET  /v1/version      → Version
  *     GET  /v1/status       → Status
+ *     GET  /v1/doctor       → Finding[]
  *     GET  /v1/endpoints    → Listing
  *     GET  /v1/files        → HostFile[]
  *     GET  /v1/setup        → Setup: what would be changed; with ?undo=yes: what would be taken back
@@ -43,6 +44,16 @@ export interface Status extends Version {
   criu: { version: string; path: string; carried: boolean } | { problem: string };
   hosts: { name: string; address: string; version?: string; self: boolean; reachable: boolean; problem?: string }[];
   migrations: { id: string; container: string; from: string; to: string; phase: string }[];
+}
+
+/** Something that was looked at on a host. */
+export interface Finding {
+  check: string;
+  state: 'ok' | 'warning' | 'problem';
+  /** One sentence. */
+  found: string;
+  /** What to do about it. */
+  remedy?: string;
 }
 
 export interface Listing {

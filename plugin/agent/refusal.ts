@@ -40,6 +40,7 @@ export function refusingAgent(error: CoatError, paths: Paths, cluster: ClusterDo
     local: localApp({
       version: () => ({ version: VERSION, api: 1, host: '' }),
       status: refuse,
+      doctor: refuse,
       endpoints: refuse,
       migrate: refuse,
       ...installationDoors({ host: createHostSide(paths.hostRoot), docker: connectEngine(paths.dockerSocket), paths, log }),

@@ -1,6 +1,6 @@
 import { request, type IncomingMessage } from 'node:http';
 import { CoatError, codeOf, explain } from '../../driver/host/errors.ts';
-import type { Entered, HostFile, Listing, MigrationEvent, MigrationRequest, NewToken, Problem, Setup, Status, Version } from '../agent/api.ts';
+import type { Entered, Finding, HostFile, Listing, MigrationEvent, MigrationRequest, NewToken, Problem, Setup, Status, Version } from '../agent/api.ts';
 import { pathsUnder } from '../agent/paths.ts';
 import { lines } from '../../driver/host/lines.ts';
 
@@ -29,6 +29,10 @@ export class Agent {
 
   status(): Promise<Status> {
     return this.#call('GET', '/v1/status');
+  }
+
+  doctor(): Promise<Finding[]> {
+    return this.#call('GET', '/v1/doctor');
   }
 
   files(): Promise<HostFile[]> {

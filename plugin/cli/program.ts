@@ -45,6 +45,11 @@ export function program(perform: Perform): Command {
     .option('--json', 'Print one JSON document')
     .action((options: { json?: true; files?: true }) => perform(options, async (scene) => (await import('./verbs/status.ts')).status(scene, options)));
 
+  root.command('doctor')
+    .description('Look for what is wrong with this host, and say what to do')
+    .option('--json', 'Print one JSON document')
+    .action((options: { json?: true }) => perform(options, async (scene) => (await import('./verbs/doctor.ts')).doctor(scene, options)));
+
   root.command('setup')
     .description("Tell this host's engine of the runtime that restores containers")
     .option('--dry-run', 'Only show what would be changed')

@@ -7,13 +7,15 @@ export interface EngineAbout {
   apiVersion: string;
   /** OCI runtimes it knows. */
   runtimes: string[];
+  /** Storage driver. */
+  storage: string;
 }
 
 /** @throws CoatError `engine-away` */
 export async function aboutEngine(docker: Docker): Promise<EngineAbout> {
   try {
-    const [version, info] = await Promise.all([docker.version(), docker.info() as Promise<{ Runtimes?: Record<string, unknown> }>]);
-    return { version: version.Version, apiVersion: version.ApiVersion, runtimes: Object.keys(info.Runtimes ?? {}) };
+    const [version, info] = await Promise.all([docker.version(), docker.info() as Promise<{ Runtimes?: Record<string, unknown>; Driver: string }>]);
+    return { version: version.Version, apiVersion: version.ApiVersion, runtimes: Object.keys(info.Runtimes ?? {}), storage: info.Driver };
   } catch (error) {
     throw engineError('to say what it is', error);
   }

@@ -151,7 +151,7 @@ describe('without a subnet', () => {
       await until(`${subnet} to go`, async () => !(await networks()).some((network) => network.subnet === subnet), { timeout: PATIENCE_MS });
       for (const host of lab.hosts) await until(`${name} to go from ${host.name}`, async () => !(await has(host, name)), { timeout: PATIENCE_MS });
       return subnet !== next;
-    }, { timeout: PATIENCE_MS, every: 1_000 });
+    }, { timeout: 3 * PATIENCE_MS, every: 1_000 });
   }));
 
   test('one name on two hosts at once is one network in the end', scene(async (scene) => {

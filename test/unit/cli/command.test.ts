@@ -17,7 +17,7 @@ describe('what docker asks', () => {
     const { code, stdout, stderr } = await coat(line.split(' '));
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout).toMatch(/^Usage: docker coat COMMAND\n/);
-    for (const verb of ['migrate', 'ls', 'status', 'setup', 'init', 'token', 'join', 'leave', 'rm', 'version', 'help']) expect(stdout).toMatch(new RegExp(`^ +${verb} +\\w`, 'm'));
+    for (const verb of ['migrate', 'ls', 'status', 'doctor', 'setup', 'init', 'token', 'join', 'leave', 'rm', 'version', 'help']) expect(stdout).toMatch(new RegExp(`^ +${verb} +\\w`, 'm'));
   });
 
   test.each([['coat migrate --help'], ['help coat migrate'], ['coat help migrate'], ['--help coat migrate']])('docker %s shows one', async (line) => {
@@ -150,6 +150,16 @@ describe('the agent answers', () => {
     await using agent = await FakeAgent.listen({ [route]: json(setup) });
     expect(await coat(['coat', 'setup', ...flags], agent)).toMatchObject({ code: 0, stdout: expect.stringContaining('daemon.json is new') as string });
     expect(JSON.parse((await coat(['coat', 'setup', '--json', ...flags], agent)).stdout)).toEqual(setup);
+  });
+
+  test('doctor says what is wrong and what to do, and fails for it', async () => {
+    const well = { check: 'engine', state: 'ok', found: 'Docker 28' };
+    const ill = { check: 'runtime', state: 'problem', found: 'it is missing', remedy: 'docker coat setup' };
+    await using sound = await FakeAgent.listen({ 'GET /v1/doctor': json([well]) });
+    expect(await coat(['coat', 'doctor'], sound)).toMatchObject({ code: 0, stdout: 'ok       engine  Docker 28\n' });
+    await using agent = await FakeAgent.listen({ 'GET /v1/doctor': json([well, ill]) });
+    expect(await coat(['coat', 'doctor'], agent)).toMatchObject({ code: 1, stdout: expect.stringContaining('PROBLEM  runtime  it is missing\n                  → docker coat setup\n') as string });
+    expect(JSON.parse((await coat(['coat', 'doctor', '--json'], agent)).stdout)).toEqual([well, ill]);
   });
 
   test('with a problem', async () => {

@@ -14,10 +14,10 @@ async function offered(words: string[], env: NodeJS.ProcessEnv = {}): Promise<st
 
 describe('completion', () => {
   test.each([
-    [[''], ['migrate', 'ls', 'status', 'setup', 'init', 'token', 'join', 'leave', 'rm', 'version', 'help']],
+    [[''], ['migrate', 'ls', 'status', 'doctor', 'setup', 'init', 'token', 'join', 'leave', 'rm', 'version', 'help']],
     [['mi'], ['migrate']],
     [['x'], []],
-    [['help', ''], ['migrate', 'ls', 'status', 'setup', 'init', 'token', 'join', 'leave', 'rm', 'version']],
+    [['help', ''], ['migrate', 'ls', 'status', 'doctor', 'setup', 'init', 'token', 'join', 'leave', 'rm', 'version']],
     [['help', 'ls', ''], []],
     [['-'], ['--help']],
     [['ls', '--'], ['--json', '--help']],

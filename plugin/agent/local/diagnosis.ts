@@ -1,0 +1,81 @@
+import type { Finding, Status } from '../api.ts';
+
+/** A difference of clocks from which on logs mislead, ms; and one with which certificates are refused. */
+const CLOCK_ODD_MS = 2_000;
+const CLOCK_WRONG_MS = 5 * 60_000;
+
+/** What a host is judged by. */
+export interface HostFacts {
+  status: Status;
+  /** Storage driver of the engine, if it answers. */
+  storage: string | undefined;
+  /** What the kernel cannot do of what coat needs, each with its own words. */
+  lacking: { what: string; why: string }[];
+  /** By host: how much its clock is ahead of ours, ms. */
+  clocks: ReadonlyMap<string, number>;
+  /** What fits through the tunnels to all peers now, bytes. */
+  mtu: number;
+  networks: { name: string; mtu: number }[];
+}
+
+/** What is well with a host, and what is not, with its remedy. Pure; `doctor.ts` gathers the facts. */
+export function diagnose(facts: HostFacts): Finding[] {
+  return [engine(facts), storage(facts), runtime(facts), criu(facts), kernel(facts), store(facts), ...peers(facts), ...clocks(facts), ...mtus(facts)].flat();
+}
+
+const ok = (check: string, found: string): Finding => ({ check, state: 'ok', found });
+const warning = (check: string, found: string, remedy: string): Finding => ({ check, state: 'warning', found, remedy });
+const problem = (check: string, found: string, remedy: string): Finding => ({ check, state: 'problem', found, remedy });
+
+function engine({ status: { engine: about } }: HostFacts): Finding {
+  return 'problem' in about ? problem('engine', about.problem, 'start it: systemctl start docker') : ok('engine', `Docker ${about.version}, API ${about.apiVersion}`);
+}
+
+function storage({ storage: driver }: HostFacts): Finding[] {
+  if (driver === undefined) return [];
+  if (driver === 'overlay2') return [ok('storage', driver)];
+  return [problem('storage', `the engine keeps files with ${driver}, and a move copies what overlay2 has`, 'set "storage-driver": "overlay2" in /etc/docker/daemon.json and restart the engine (its containers are not taken over)')];
+}
+
+function runtime({ status: { runtime: state } }: HostFacts): Finding[] {
+  if (state === 'unknown') return [];
+  return [state === 'registered' ? ok('runtime', 'the engine knows the runtime coat') : problem('runtime', 'the engine does not know the runtime coat: nothing can move to this host', 'docker coat setup')];
+}
+
+function criu({ status: { criu: found } }: HostFacts): Finding {
+  if ('problem' in found) return problem('CRIU', found.problem, 'docs/limits.md lists what CRIU needs of a kernel');
+  return ok('CRIU', `${found.version}, ${found.carried ? "the plugin's own" : found.path}`);
+}
+
+function kernel({ lacking }: HostFacts): Finding[] {
+  if (lacking.length === 0) return [ok('kernel', 'bridge, VXLAN, veth, tbf and nftables work')];
+  return lacking.map(({ what, why }) => problem('kernel', `${what} does not work: ${why}`, `load or install the kernel's module for ${what}`));
+}
+
+function store({ status: { store: { state, endpoint, revision } } }: HostFacts): Finding {
+  if (state === 'ok') return ok('store', `${endpoint} answers, revision ${revision}`);
+  return problem('store', `${endpoint} does not answer: nothing can move, and only few containers can start`, 'start that host, or look at the log of its agent');
+}
+
+function peers({ status: { hosts, version } }: HostFacts): Finding[] {
+  return hosts.filter(({ self }) => !self).map((host) => {
+    const check = `host ${host.name}`;
+    if (!host.reachable) return problem(check, host.problem ?? 'it cannot be reached', `let TCP 7947 and UDP 4798 pass between the hosts (${host.address})`);
+    if (host.version !== version) return warning(check, `it runs version ${host.version ?? '?'}, this host ${version}`, 'install the same version on all hosts');
+    return ok(check, `${host.address} answers`);
+  });
+}
+
+function clocks({ clocks: ahead }: HostFacts): Finding[] {
+  return [...ahead].flatMap(([host, ms]) => {
+    const found = `the clock of ${host} is ${(Math.abs(ms) / 1000).toFixed(1)} s ${ms > 0 ? 'ahead of' : 'behind'} this one`;
+    const remedy = 'let both hosts keep time by NTP (timedatectl set-ntp true)';
+    if (Math.abs(ms) >= CLOCK_WRONG_MS) return [problem('clock', found, remedy)];
+    return Math.abs(ms) >= CLOCK_ODD_MS ? [warning('clock', found, remedy)] : [];
+  });
+}
+
+function mtus({ mtu, networks }: HostFacts): Finding[] {
+  return networks.filter((network) => network.mtu > mtu).map((network) =>
+    problem('MTU', `the network ${network.name} sends frames of ${network.mtu} bytes, and ${mtu} fit through the tunnels of this host`, "raise the MTU of the host's interface, or make the network anew with -o mtu=…"));
+}
