@@ -1,5 +1,6 @@
-import { lstat, opendir } from 'node:fs/promises';
+import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { codeOf } from '../../driver/host/errors.ts';
 
 /** What a file looked like: any change of its content or metadata changes its ctime (inode(7)). */
 interface Look {
@@ -13,15 +14,18 @@ interface Look {
 /** Everything below a directory, by path relative to it. */
 export type Scan = ReadonlyMap<string, Look>;
 
+/** Where CRIU mounts a file system of the container anew to see what is below its mounts, while it dumps (criu/mount.c, get_clean_mnt). */
+const CRIUS = /^(tmp\/)?cr-tmpfs\.\w{6}$/;
+
 /**
- * Looks at every file below `root`. Files that vanish meanwhile are left out.
+ * Looks at every file below `root`. What vanishes meanwhile is left out, and what CRIU makes there for a moment.
  */
 export async function scan(root: string): Promise<Scan> {
   const found = new Map<string, Look>();
   const walk = async (relative: string): Promise<void> => {
-    const directory = await opendir(join(root, relative));
-    for await (const entry of directory) {
-      const path = relative === '' ? entry.name : `${relative}/${entry.name}`;
+    for (const name of await entriesOf(join(root, relative))) {
+      const path = relative === '' ? name : `${relative}/${name}`;
+      if (CRIUS.test(path)) continue;
       const stats = await lstat(join(root, path), { bigint: true }).catch(() => undefined);
       if (!stats) continue;
       // overlayfs marks a deleted file with a character device 0:0 (kernel Documentation/filesystems/overlayfs.rst)
@@ -32,6 +36,14 @@ export async function scan(root: string): Promise<Scan> {
   };
   await walk('');
   return found;
+}
+
+/** @throws what readdir throws, but not for a directory that is not there any more, or not one */
+async function entriesOf(directory: string): Promise<string[]> {
+  return readdir(directory).catch((error: unknown) => {
+    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return [];
+    throw error;
+  });
 }
 
 /** How to make a tree that was copied at `before` look like `after`. */

@@ -148,10 +148,10 @@ describe('without a subnet', () => {
       await docker(h1, ...CREATE, name);
       const subnet = await subnetOf(h1, name);
       await docker(h1, 'network', 'rm', name);
-      await until(`${subnet} to go`, async () => !(await networks()).some((network) => network.subnet === subnet), { timeout: PATIENCE_MS });
-      for (const host of lab.hosts) await until(`${name} to go from ${host.name}`, async () => !(await has(host, name)), { timeout: PATIENCE_MS });
+      await until(`${subnet} to go`, async () => !(await networks()).some((network) => network.subnet === subnet), { timeout: 2 * PATIENCE_MS });
+      for (const host of lab.hosts) await until(`${name} to go from ${host.name}`, async () => !(await has(host, name)), { timeout: 2 * PATIENCE_MS });
       return subnet !== next;
-    }, { timeout: 3 * PATIENCE_MS, every: 1_000 });
+    }, { timeout: 6 * PATIENCE_MS, every: 1_000 });
   }));
 
   test('one name on two hosts at once is one network in the end', scene(async (scene) => {

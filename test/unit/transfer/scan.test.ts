@@ -63,3 +63,26 @@ test('a whiteout is a removal and is not copied', async () => {
   expect(remove).toEqual(['etc/gone']);
   expect(copy).not.toContain('etc/gone');
 });
+
+test('what CRIU makes for a moment is not looked at', async () => {
+  const before = await scan(root);
+  await mkdir(join(root, 'tmp/cr-tmpfs.kWIKZx'), { recursive: true });
+  await mkdir(join(root, 'cr-tmpfs.abc123'));
+  await mkdir(join(root, 'tmp/cr-tmpfs.of-the-user'));
+  expect(difference(before, await scan(root)).copy.sort()).toEqual(['tmp', 'tmp/cr-tmpfs.of-the-user']);
+});
+
+test('a directory that vanishes while it is looked at is left out', async () => {
+  const many = join(root, 'many');
+  await mkdir(many);
+  let going = true;
+  const churn = (async () => {
+    for (let i = 0; going; i += 1) {
+      await mkdir(join(many, `d${i % 50}/below`), { recursive: true });
+      await rm(join(many, `d${(i + 25) % 50}`), { recursive: true, force: true });
+    }
+  })();
+  for (let i = 0; i < 100; i += 1) await scan(root);
+  going = false;
+  await churn;
+});
