@@ -147,6 +147,8 @@ describe('without a subnet', () => {
       const name = fresh('net');
       await docker(h1, ...CREATE, name);
       const subnet = await subnetOf(h1, name);
+      // a removal while another host still makes the network would bring it back there
+      for (const host of lab.hosts) await until(`${name} on ${host.name}`, () => has(host, name), { timeout: PATIENCE_MS });
       await docker(h1, 'network', 'rm', name);
       await until(`${subnet} to go`, async () => !(await networks()).some((network) => network.subnet === subnet), { timeout: 2 * PATIENCE_MS });
       for (const host of lab.hosts) await until(`${name} to go from ${host.name}`, async () => !(await has(host, name)), { timeout: 2 * PATIENCE_MS });
