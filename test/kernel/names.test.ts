@@ -116,7 +116,7 @@ it('finds a namespace that is made after it was told of it, and has one responde
     askers = [{ netns: [alias.path], network: 'other' }, { netns: [container.path], network: KEY }];
     await becomes(OURS);
     expect((await container.run('ss', '-Hlun')).split('127.0.0.12:4753')).toHaveLength(2);
-    await container.run('umount', alias.path);
+    await alias[Symbol.asyncDispose]();
   } finally {
     await rm(directoryOf, { recursive: true, force: true });
   }
