@@ -68,7 +68,7 @@ export interface Driver {
   /** Gives an arrival up; everything plumbed for it is removed. */
   forget(network: string, ip: string): Promise<void>;
   /** Cuts a local endpoint off: its port neither receives nor sends. */
-  cut(network: string, ip: string): Promise<void>;
+  cut(network: string, ip: string): Promise<{ written: Promise<void> }>;
   uncut(network: string, ip: string): Promise<void>;
   /** Whether this host's engine lets a container of a network have an address of one's choice; see {@link Network}, `chosenOn`. */
   letsChoose(network: string): boolean;
@@ -128,7 +128,7 @@ export async function createDriver(options: DriverOptions): Promise<Driver> {
   let unsubscribe: (() => void) | undefined;
 
   /** One thing at a time happens to an address. */
-  const at = (network: string, ip: string, task: () => Promise<void>): Promise<void> => places.run(`${network}/${ip}`, task);
+  const at = <T>(network: string, ip: string, task: () => Promise<T>): Promise<T> => places.run(`${network}/${ip}`, task);
   const quietly = (task: Promise<void>): void => void task.catch((error: unknown) => log.debug({ reason: explain(error) }, 'will be tried again'));
 
   async function start(): Promise<void> {
@@ -178,7 +178,7 @@ export async function createDriver(options: DriverOptions): Promise<Driver> {
     release: (network, ip) => at(network, ip, () => arrivals.release(room, network, ip)),
     forget: (network, ip) => at(network, ip, () => arrivals.forget(room, network, ip)),
     cut: (network, ip) => at(network, ip, () => arrivals.setCut(room, network, ip, true)),
-    uncut: (network, ip) => at(network, ip, () => arrivals.setCut(room, network, ip, false)),
+    uncut: (network, ip) => at(network, ip, () => arrivals.setCut(room, network, ip, false).then(({ written }) => written)),
     letsChoose: (network) => replica.networks.get(network)?.chosenOn !== host,
     offer: async (network, ip) => {
       // one that Docker has taken over is no arrival any more

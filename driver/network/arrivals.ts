@@ -90,12 +90,18 @@ export async function forget(room: Room, key: string, ip: string): Promise<void>
   await room.reconciler.now(true);
 }
 
-/** Cuts a local endpoint off from the network, or connects it again: its port neither receives nor sends. */
-export async function setCut(room: Room, key: string, ip: string, cut: boolean): Promise<void> {
+/**
+ * Cuts a local endpoint off from the network, or connects it again: its port neither receives nor sends.
+ *
+ * @returns once the kernel does it; `written` once that would outlive this process, since the kernel need not wait for the disk
+ */
+export async function setCut(room: Room, key: string, ip: string, cut: boolean): Promise<{ written: Promise<void> }> {
   const record = plumbed(room, key, ip);
-  if (record.cut === cut) return;
-  // the kernel need not wait for the disk
-  await Promise.all([save(room, record.link, { cut }), room.reconciler.now(false)]);
+  if (record.cut === cut) return { written: Promise.resolve() };
+  const written = save(room, record.link, { cut });
+  written.catch(() => undefined);
+  await room.reconciler.now(false);
+  return { written };
 }
 
 /**

@@ -37,14 +37,14 @@ export interface ArrivalBundle {
 
 /**
  * Turns the bundle of a container that is to be created into that of one that is to be restored: `runc restore` is started in
- * the network namespace made for it and stays there, and a hook tells the container's pid and waits for Docker's `start`.
+ * the network namespace made for it and stays there.
  *
  * Docker up to 27 plumbs the network in a `prestart` hook, which runs inside `runc restore` and so inside the
  * blackout; it is taken out and returned, for the agent to run it early. Later engines plumb by themselves.
  *
  * @param options path of a file with {@link RESTORE_OPTIONS}, on the host
  */
-export function arrivalBundle(config: OciConfig, door: { path: string; directory: string }, options: string): ArrivalBundle {
+export function arrivalBundle(config: OciConfig, options: string): ArrivalBundle {
   const isSetKey = (hook: OciHook): boolean => hook.args?.[0] === 'libnetwork-setkey';
   const prestart = config.hooks?.prestart ?? [];
   const setKey = prestart.find(isSetKey);
@@ -56,7 +56,6 @@ export function arrivalBundle(config: OciConfig, door: { path: string; directory
     hooks: {
       ...config.hooks,
       prestart: prestart.filter((hook) => !isSetKey(hook)),
-      createRuntime: [...(config.hooks?.createRuntime ?? []), { path: door.path, args: ['coat-runc', 'coat-hook', door.directory] }],
     },
     linux: {
       ...config.linux,

@@ -1,25 +1,35 @@
 import { mkdir, readdir, readFile, writeFile, unlink } from 'node:fs/promises';
-import { CoatError, explain } from '../../driver/host/errors.ts';
+import { CoatError, codeOf, explain } from '../../driver/host/errors.ts';
 import { until } from '../../driver/host/until.ts';
 import type { RunningContainer } from './container.ts';
-import { Gate } from './gate.ts';
+import { dumpActions, writeActions } from './actions.ts';
 import type { HostSide } from './host.ts';
 import { lastErrors } from './log.ts';
+import { Pipes } from './pipes.ts';
 import type { Criu } from './program.ts';
+import { criuOnPath } from './wrapper.ts';
 
 /** What `runc checkpoint` and `runc restore` are both told. */
 export const sharedFlags = ['--tcp-established', '--file-locks'] as const;
 
+/** See actions.ts and wrapper.ts. */
+const PIPES = ['go', 'tars'] as const;
+/** How long runc may take to get as far as CRIU, and CRIU to load, ms. */
+const START_MS = 10_000;
+/** How long CRIU may take over a dump, ms. It ends by itself long before where it fails. */
+const DUMP_MS = 3_600_000;
+
 /** A dump that only waits for the word. */
 export interface ArmedDump {
   /**
-   * Dumps a frozen container into `<directory>/images`; it stays frozen whatever comes out.
+   * Dumps a frozen container into `<directory>/images`. When this returns the images are whole; CRIU may not have let go of the
+   * processes yet. They stay frozen whatever comes out.
    *
    * @throws CoatError `dump-failed` with CRIU's own words
    */
   fire(): Promise<void>;
-  /** The dump will not be needed, or is over. */
-  disarm(): void;
+  /** The dump will not be needed, or is over. Waits until nothing of it is left. */
+  disarm(): Promise<void>;
 }
 
 /**
@@ -32,7 +42,8 @@ if [ -e /sys/fs/cgroup/cgroup.procs ]; then leave /sys/fs/cgroup; else for hiera
 exec "$@"`;
 
 /**
- * Takes a dump as far as it goes while the container still runs: `runc checkpoint` is started and waits at CRIU's door.
+ * Takes a dump as far as it goes while the container still runs: `runc checkpoint` is started, and CRIU has loaded and
+ * waits ({@link dumpActions}).
  *
  * CRIU's options that runc has no flags for go into `.criu/default.conf` of a home directory made for this one dump
  * (criu(8), configuration files), so that nothing of the host's own configuration is touched: no network lock, as frames are
@@ -48,11 +59,13 @@ export async function armDump(host: HostSide, criu: Criu, container: RunningCont
   await mkdir(host.path(`${directory}/home/.criu`), { recursive: true });
   await mkdir(host.path(`${directory}/images`));
   await mkdir(host.path(`${directory}/work`));
-  await writeFile(host.path(`${directory}/home/.criu/default.conf`), 'network-lock skip\n');
-  const gate = await Gate.make(host, directory, criu);
+  const pipes = await Pipes.make(host, directory, PIPES);
+  await writeFile(host.path(`${directory}/home/.criu/default.conf`), `network-lock skip\n${await writeActions(host, directory, dumpActions)}`);
+  const path = await criuOnPath(host, directory, criu);
   const checkpoint = ['runc', `--root=${container.runcRoot}`, 'checkpoint', '--leave-running', ...sharedFlags, `--image-path=${directory}/images`, `--work-path=${directory}/work`, container.id];
-  const ended = host.run(['sh', '-c', OUTLIVING, 'sh', ...checkpoint], { netns: `/proc/${container.pid}/ns/net`, env: { PATH: gate.path, HOME: `${directory}/home` } });
-  ended.catch(() => undefined);
+  const ended = host.run(['sh', '-c', OUTLIVING, 'sh', ...checkpoint], { netns: `/proc/${container.pid}/ns/net`, env: { PATH: path, HOME: `${directory}/home` } });
+  const early = ended.then(() => Promise.reject(new Error('runc ended too early')));
+  early.catch(() => undefined);
   const failed = async (cause: unknown): Promise<CoatError> => {
     const log = await readFile(host.path(`${directory}/work/dump.log`), 'utf8').catch(() => '');
     return new CoatError('dump-failed', `CRIU could not dump the container: ${lastErrors(log) || explain(cause)}`, {
@@ -60,37 +73,62 @@ export async function armDump(host: HostSide, criu: Criu, container: RunningCont
       cause,
     });
   };
-  try {
-    await gate.reached(ended);
-  } catch (cause) {
-    gate.close();
-    throw await failed(cause);
-  }
+  let armed = true;
+  const over = async (): Promise<void> => {
+    if (armed) pipes.tell('go', 'stop');
+    armed = false;
+    await ended.catch(() => undefined);
+    pipes.close();
+  };
+  let disarmed: Promise<void> | undefined;
+  const disarm = (): Promise<void> => (disarmed ??= over());
+  const heard = (event: string, patience: number): Promise<string> =>
+    pipes.heard(event, patience, early).catch(async (cause: unknown) => {
+      throw await failed(cause);
+    });
+  await heard('waits', START_MS).catch(async (error: unknown) => {
+    await disarm();
+    throw error;
+  });
   return {
     async fire() {
-      gate.open();
-      await ended.catch(async (cause: unknown) => {
-        throw await failed(cause);
-      });
+      armed = false;
+      pipes.tell('go', 'go');
+      await heard('dumped', DUMP_MS);
     },
-    disarm: () => gate.close(),
+    disarm,
   };
 }
 
 /** What runc writes before it starts CRIU: which of the container's stdio are pipes of whom. `runc restore` wants it as early. */
 export const DESCRIPTORS = 'descriptors.json';
 
-/** Waits until no dump into `directory` is under way, as one that an earlier life of this agent began. @throws CoatError `timeout` */
-export async function dumpEnded(host: HostSide, directory: string): Promise<void> {
+/** Ends a dump into `directory` that an earlier life of this agent armed; one that has begun is waited for. @throws CoatError `timeout` */
+export async function endDump(host: HostSide, directory: string): Promise<void> {
   const goesOn = async (pid: string): Promise<boolean> => (await readFile(host.path(`/proc/${pid}/cmdline`), 'utf8').catch(() => '')).includes(`--image-path=${directory}/`);
-  await until(
-    'an earlier dump to end',
-    async () => {
-      const pids = (await readdir(host.path('/proc'))).filter((name) => /^\d+$/.test(name));
-      return !(await Promise.all(pids.map(goesOn))).includes(true);
-    },
-    { timeout: 120_000, every: 100 },
-  );
+  const pipes = openPipes(host, directory);
+  pipes?.tell('go', 'stop');
+  try {
+    await until(
+      'an earlier dump to end',
+      async () => {
+        const pids = (await readdir(host.path('/proc'))).filter((name) => /^\d+$/.test(name));
+        return !(await Promise.all(pids.map(goesOn))).includes(true);
+      },
+      { timeout: 120_000, every: 100 },
+    );
+  } finally {
+    pipes?.close();
+  }
+}
+
+function openPipes(host: HostSide, directory: string): Pipes<(typeof PIPES)[number]> | undefined {
+  try {
+    return Pipes.open(host, directory, PIPES);
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT') throw error;
+    return undefined;
+  }
 }
 
 /** runc leaves this mark beside its state; a container that was not taken away must not keep it. */

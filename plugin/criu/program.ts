@@ -1,6 +1,6 @@
 import { CoatError, explain } from '../../driver/host/errors.ts';
 import { readIfThere } from '../../driver/host/files.ts';
-import { HOST_PATH } from './gate.ts';
+import { HOST_PATH } from './wrapper.ts';
 import type { HostSide } from './host.ts';
 
 /** A CRIU that works on this host. */

@@ -1,7 +1,7 @@
 import type { OciHook } from './bundle.ts';
 import type { HostSide } from './host.ts';
 import { RunError } from '../../driver/host/run.ts';
-import { HOST_PATH } from './gate.ts';
+import { HOST_PATH } from './wrapper.ts';
 
 /**
  * Runs Docker's `libnetwork-setkey` hook (moby libnetwork/sandbox_externalkey_unix.go) for a network namespace,

@@ -1,16 +1,18 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { CoatError, explain } from '../../driver/host/errors.ts';
+import { restoreActions, writeActions } from '../criu/actions.ts';
 import { arrivalBundle, type OciConfig, RESTORE_OPTIONS } from '../criu/bundle.ts';
 import { Door } from '../criu/door.ts';
 import { DESCRIPTORS, sharedFlags } from '../criu/dump.ts';
-import { Gate } from '../criu/gate.ts';
+import { Inventory, INVENTORY } from '../criu/inventory.ts';
 import { lastErrors } from '../criu/log.ts';
 import type { HostSide } from '../criu/host.ts';
-import { mountMemory, releaseMemory, reserveMemory, unmountMemory } from '../criu/memory.ts';
+import { mountMemory, PAGES, releaseMemory, reserveMemory, unmountMemory } from '../criu/memory.ts';
 import { runSetKey } from '../criu/setkey.ts';
+import { criuOnPath } from '../criu/wrapper.ts';
 import type { Drain } from '../agent/peer.ts';
-import { isPages, missing, type Sizes } from '../transfer/follow.ts';
+import { isPages, type Sizes } from '../transfer/follow.ts';
 import { Intake } from '../transfer/intake.ts';
 import { Reader, readHead } from '../transfer/reader.ts';
 import { unpack } from '../transfer/tar.ts';
@@ -25,15 +27,12 @@ const RUNTIME_CALLED_MS = 30_000;
 /** How long a restore may take, in ms, and how much more for every MiB of memory. */
 const RESTORE_MS = 30_000;
 const RESTORE_MS_PER_MIB = 20;
-/** Room for CRIU's images besides the memory itself, bytes. */
-const IMAGES_ROOM = 512 << 20;
 
 /** Where the host has what an arriving container needs; coat-runc looks there. */
 export const restoreDirectory = (containerId: string): string => `/run/coat/restore/${containerId}`;
 export const netnsPath = (name: string): string => `/run/coat/netns/${name}`;
 /** Memory taken ahead, for the images and for what CRIU makes of them. */
-const RESERVES = ['reserved-images', 'reserved-restore'] as const;
-const DOOR = '/var/lib/coat/bin/coat-runc';
+const RESERVES = [`${PAGES}/reserved-images`, `${PAGES}/reserved-restore`] as const;
 
 /** What comes, and from which host. */
 export type Expected = Preparation & { source: string };
@@ -50,7 +49,7 @@ export class Arrival {
   readonly #directory: string;
   #door: Door | undefined;
   #images: Promise<Sizes> | undefined;
-  #gate: Gate | undefined;
+  #inventory: Inventory | undefined;
   #way: Drain | undefined;
   #started: Promise<void> | undefined;
 
@@ -64,6 +63,11 @@ export class Arrival {
 
   get #options(): string {
     return `${this.#directory}/criu.conf`;
+  }
+
+  /** Where the inventory waits until everything else is there. */
+  get #heldInventory(): string {
+    return this.#deps.host.path(`${this.#directory}/${INVENTORY}`);
   }
 
   get #netns(): string {
@@ -82,10 +86,10 @@ export class Arrival {
     await this.timeline.step('plumb', async () => {
       for (const endpoint of this.#preparation.endpoints) await overlay.expect({ ...endpoint, netns });
     });
-    await mountMemory(host, this.#directory, this.#preparation.memory * 2 + IMAGES_ROOM);
+    await mountMemory(host, this.#directory, this.#preparation.memory);
     await mkdir(host.path(`${this.#directory}/images`));
     await mkdir(host.path(`${this.#directory}/work`));
-    await writeFile(host.path(this.#options), RESTORE_OPTIONS);
+    await writeFile(host.path(this.#options), RESTORE_OPTIONS + (await writeActions(host, this.#directory, restoreActions)));
     this.#door = await Door.make(host, this.#directory);
     // for the images and for what CRIU makes of them
     const reserved = this.timeline.step('reserve memory', async () => {
@@ -101,13 +105,14 @@ export class Arrival {
     await reserved;
   }
 
-  /** Starts `runc restore`, which waits at CRIU's door. */
+  /** Starts `runc restore`, which waits for the first of the images. */
   async arm(descriptors: string): Promise<void> {
     const { host, criu } = this.#deps;
     await writeFile(host.path(`${this.#directory}/images/${DESCRIPTORS}`), descriptors);
-    this.#gate = await Gate.make(host, this.#directory, await criu.find());
+    this.#inventory = await Inventory.make(host, `${this.#directory}/images`);
+    await criuOnPath(host, this.#directory, await criu.find());
     this.#door!.order(`restore ${netnsPath(this.#netns)} ${sharedFlags.join(' ')}`);
-    await this.#gate.reached(this.#door!.heard('restored', RUNTIME_CALLED_MS, endsWith(this.#started!)));
+    await this.#inventory.reached(endsWith(this.#started!));
     await this.#receiveImages();
   }
 
@@ -120,7 +125,7 @@ export class Arrival {
   async #receiveImages(): Promise<void> {
     const { host, peers } = this.#deps;
     const { id, source } = this.#preparation;
-    const intake = new Intake(host.path(`${this.#directory}/images`), host.path(`${this.#directory}/${RESERVES[0]}`));
+    const intake = new Intake(host.path(`${this.#directory}/images`), { reserved: host.path(`${this.#directory}/${RESERVES[0]}`), elsewhere: { [INVENTORY]: this.#heldInventory } });
     this.#way = await peers.get(source).drain(`/v1/moves/images?id=${id}`, (bytes) => intake.take(bytes));
     this.#images = this.#way.ended.then(() => intake.end()).finally(() => intake.close());
     this.#images.catch(() => undefined);
@@ -137,28 +142,38 @@ export class Arrival {
     });
   }
 
-  /**
-   * Restores what has come. When this returns the container runs here, unheard: its frames are held.
-   *
-   * @param sent what the source says it sent
-   */
-  async restore(sent: Sizes): Promise<{ memory: number; state: number }> {
+  /** Of images that are not whole yet no more is taken. */
+  stopReceiving(): void {
+    this.#way?.destroy();
+  }
+
+  /** Waits for everything, and restores it. When this returns the container runs here, unheard: its frames are held. */
+  async restore(): Promise<{ memory: number; state: number }> {
     const received = (await this.#images) ?? {};
-    const lack = missing(sent, received);
-    if (lack) throw new CoatError('cut-short', `the container's state did not arrive whole: ${lack}`);
     releaseMemory(this.#deps.host, `${this.#directory}/${RESERVES[1]}`);
-    const patience = RESTORE_MS + (this.#preparation.memory / 2 ** 20) * RESTORE_MS_PER_MIB;
-    const heard = (event: string): Promise<string> => this.#door!.heard(event, patience, endsWith(this.#started!));
-    const restored = this.timeline.step('runc restore', () => this.#offering(() => {
-      this.#gate!.open();
-      return heard('restored');
-    }));
-    // what of it is whose: CRIU makes the namespaces, Docker is told the pid and answers with `start`, CRIU does the rest
-    void this.timeline.step('… until the pid', () => heard('pid')).then(() => this.timeline.step('… until start', () => heard('start'))).catch(() => undefined);
-    const code = await restored;
-    if (code !== '0') throw await this.#restoreFailed();
+    await this.timeline.step('restore', () => this.#offering(() => this.#restored()));
     const total = (pages: boolean): number => Object.keys(received).reduce((sum, name) => sum + (isPages(name) === pages ? received[name]! : 0), 0);
     return { memory: total(true), state: total(false) };
+  }
+
+  /**
+   * CRIU makes the namespaces and the first task, whose pid Docker is told. While Docker does its part, up to its `start`, CRIU does
+   * the rest and stops before anything runs.
+   */
+  async #restored(): Promise<void> {
+    const patience = RESTORE_MS + (this.#preparation.memory / 2 ** 20) * RESTORE_MS_PER_MIB;
+    const failed = this.#door!.heard('restored', patience).then((code) => (code === '0' ? new Promise<never>(() => undefined) : Promise.reject(new Error(`runc restore ended with ${code}`))));
+    failed.catch(() => undefined);
+    const heard = (event: string): Promise<string> => this.#door!.heard(event, patience, Promise.race([failed, endsWith(this.#started!)]));
+    try {
+      await this.#inventory!.give(this.#heldInventory);
+      await this.timeline.step('… until the pid', () => heard('pid'));
+      await Promise.all([this.timeline.step('… until ready', () => heard('ready')), this.timeline.step('… until start', () => heard('start'))]);
+      this.#door!.go();
+      await this.timeline.step('… until it runs', () => heard('resumes'));
+    } catch {
+      throw await this.#restoreFailed();
+    }
   }
 
   /** Lets the frames in that peers sent meanwhile. @returns when the first went, by this timeline's clock */
@@ -172,7 +187,6 @@ export class Arrival {
   /** After the commit: Docker's own end of the start, and this directory's. */
   async settle(): Promise<void> {
     await this.#started;
-    this.#gate?.close();
     this.#door?.close();
     await unmountMemory(this.#deps.host, this.#directory);
   }
@@ -183,8 +197,8 @@ export class Arrival {
     const tried = (what: string, work: Promise<unknown> | undefined): Promise<unknown> =>
       Promise.resolve(work).catch((error: unknown) => log.warn({ what, error: explain(error) }, 'could not undo a part of an arrival'));
     this.#way?.destroy();
-    this.#gate?.close();
-    this.#gate = undefined;
+    this.#inventory?.close();
+    attempt(() => Inventory.abandon(host, `${this.#directory}/images`));
     // an arrival of an earlier life of this agent may still have a runtime waiting at its door
     this.#door ??= attempt(() => Door.open(host, this.#directory));
     this.#door?.abort(why);
@@ -211,7 +225,7 @@ export class Arrival {
   async #adapt(bundle: string, netns: string): Promise<void> {
     const { host } = this.#deps;
     const path = host.path(`${bundle}/config.json`);
-    const { config, setKey, sysctl } = arrivalBundle(JSON.parse(await readFile(path, 'utf8')) as OciConfig, { path: DOOR, directory: this.#directory }, this.#options);
+    const { config, setKey, sysctl } = arrivalBundle(JSON.parse(await readFile(path, 'utf8')) as OciConfig, this.#options);
     await writeFile(path, JSON.stringify(config));
     for (const [name, value] of Object.entries(sysctl)) await setSysctl(host, netns, name, value);
     if (setKey) await runSetKey(host, setKey, netns, this.#containerId, bundle);

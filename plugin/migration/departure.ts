@@ -3,20 +3,19 @@ import { type Duplex, Readable } from 'node:stream';
 import { CoatError, explain } from '../../driver/host/errors.ts';
 import { armDump, type ArmedDump, DESCRIPTORS, forgetDump } from '../criu/dump.ts';
 import { freeze, processes, thaw } from '../criu/freezer.ts';
-import { mountMemory, releaseMemory, reserveMemory, unmountMemory } from '../criu/memory.ts';
+import { linkPages, mountMemory, PAGES, releaseMemory, reserveMemory, unmountMemory } from '../criu/memory.ts';
 import type { Peer } from '../agent/peer.ts';
-import { follow, isPages, type Sizes } from '../transfer/follow.ts';
+import { conclude, follow, isPages, type Sizes } from '../transfer/follow.ts';
 import { headed } from '../transfer/reader.ts';
 import { type Delta, deltaOf } from '../transfer/delta.ts';
 import { difference, type Scan, scan } from '../transfer/scan.ts';
 import { pack } from '../transfer/tar.ts';
 import type { Plan } from './plan.ts';
 import type { MoverDependencies } from './ports.ts';
+import type { Arrival } from './protocol.ts';
 
 /** Changed files, what is asked meanwhile, and one to spare. */
 const CONNECTIONS = 3;
-/** Room for CRIU's images besides the memory itself, bytes. */
-const IMAGES_ROOM = 512 << 20;
 /** When the destination is asked what became of it instead of waited for, ms. Its own patience is shorter for all but huge containers. */
 const LAND_MS = 120_000;
 
@@ -33,6 +32,8 @@ export class Departure {
   #dump: ArmedDump | undefined;
   /** Where the images go; the destination has made it. */
   #way: Duplex | undefined;
+  #landing: Promise<Arrival> | undefined;
+  readonly #patience = new AbortController();
 
   constructor(deps: MoverDependencies, plan: Plan, peer: Peer, id: string) {
     this.#deps = deps;
@@ -40,6 +41,10 @@ export class Departure {
     this.#peer = peer;
     this.#id = id;
     this.#directory = departureDirectory(id);
+  }
+
+  get #reserve(): string {
+    return `${this.#directory}/${PAGES}/reserved`;
   }
 
   async sendImage(signal: AbortSignal, progress: (bytes: number) => void): Promise<void> {
@@ -66,9 +71,10 @@ export class Departure {
 
   /** Everything of the dump that can be done before the freeze. */
   async prepare(): Promise<void> {
-    await mountMemory(this.#deps.host, this.#directory, this.#plan.memory * 2 + IMAGES_ROOM);
+    await mountMemory(this.#deps.host, this.#directory, this.#plan.memory);
     this.#dump = await armDump(this.#deps.host, await this.#deps.criu.find(), this.#plan.container, this.#directory);
-    await reserveMemory(this.#deps.host, `${this.#directory}/reserved`, this.#plan.memory);
+    await linkPages(this.#deps.host, this.#directory, this.#plan.memory);
+    await reserveMemory(this.#deps.host, this.#reserve, this.#plan.memory);
   }
 
   /** Everything of the restore that can be done before the dump. Needs {@link Departure.prepare}. */
@@ -93,12 +99,15 @@ export class Departure {
   }
 
   async thaw(): Promise<void> {
+    await this.#dump?.disarm();
     await forgetDump(this.#deps.host, this.#plan.container);
     await thaw(this.#deps.host, this.#plan.container);
   }
 
-  async cut(): Promise<void> {
-    await Promise.all(this.#plan.endpoints.map(({ network, ip }) => this.#deps.overlay.cut(network, ip)));
+  /** @returns what is still to be waited for before the destination can have everything */
+  async cut(): Promise<{ written: Promise<unknown> }> {
+    const cuts = await Promise.all(this.#plan.endpoints.map(({ network, ip }) => this.#deps.overlay.cut(network, ip)));
+    return { written: Promise.all(cuts.map(({ written }) => written)) };
   }
 
   async uncut(): Promise<void> {
@@ -109,7 +118,7 @@ export class Departure {
   async dump(step: <T>(name: string, work: () => Promise<T>) => Promise<T>): Promise<void> {
     const { host } = this.#deps;
     if (!this.#way) throw new CoatError('no-way', `${this.#peer.name} has not asked for the container's state`);
-    releaseMemory(host, `${this.#directory}/reserved`);
+    releaseMemory(host, this.#reserve);
     const dumped = step('dump', () => this.#dump!.fire());
     const sent = step('send images', () => follow(host.path(`${this.#directory}/images`), dumped, this.#sent, this.#way!));
     sent.catch(() => undefined);
@@ -118,7 +127,10 @@ export class Departure {
     void sent.then(stop, stop);
     // a dump that failed says more than the transfer it ended
     await dumped;
-    await sent;
+    await sent.catch((cause: unknown) => {
+      if (cause instanceof CoatError) throw cause;
+      throw new CoatError('peer-lost', `the connection to ${this.#peer.name} broke while the container's state was sent`, { hint: `look whether ${this.#peer.name} and its agent are up, and try again`, cause });
+    });
     for (const [name, size] of Object.entries(this.#sent)) this.bytes[isPages(name) ? 'memory' : 'state'] += size;
   }
 
@@ -133,13 +145,28 @@ export class Departure {
     await packing.done;
   }
 
+  /**
+   * Asks the destination to restore as soon as everything has come, ahead of the last of it, so that nothing needs to be asked then.
+   * Everything but the images must be there.
+   */
+  async expectLanding(): Promise<void> {
+    this.#landing = this.#peer.call<Arrival>('/v1/moves/land', { id: this.#id }, { signal: this.#patience.signal });
+    this.#landing.catch(() => undefined);
+  }
+
   /** Tells the destination that it has everything. @returns its answer, once the container runs there */
-  async land<T>(): Promise<T> {
-    return this.#peer.call<T>('/v1/moves/land', { id: this.#id, sent: this.#sent }, { timeout: LAND_MS });
+  async land(): Promise<Arrival> {
+    const patience = setTimeout(() => this.#patience.abort(new CoatError('timeout', `${this.#peer.name} did not say within ${LAND_MS} ms what became of the container`)), LAND_MS);
+    try {
+      conclude(this.#way!);
+      return await this.#landing!;
+    } finally {
+      clearTimeout(patience);
+    }
   }
 
   async cleanUp(): Promise<void> {
-    this.#dump?.disarm();
+    await this.#dump?.disarm();
     this.#way?.destroy();
     await unmountMemory(this.#deps.host, this.#directory);
   }

@@ -18,8 +18,11 @@ export const JournalEntry = z.discriminatedUnion('role', [
     endpoints: z.array(z.object({ network: z.string(), ip: z.string() })),
     /** Set aside while the container moves, so that its end at the source restarts nothing. */
     restartPolicy: z.object({ Name: z.string().optional(), MaximumRetryCount: z.number().optional() }).optional(),
-    /** `moving`: the destination cannot have everything yet. `doubt`: it can, only it knows. `left`: it runs there. */
-    state: z.enum(['moving', 'doubt', 'left']),
+    /**
+     * `moving`: the destination cannot have everything yet. `doubt`: it can, only it knows. `left`: it runs there.
+     * `withdrawn`: all is as it was here, and the destination has not heard of it.
+     */
+    state: z.enum(['moving', 'doubt', 'left', 'withdrawn']),
     keep: z.boolean(),
   }),
   z.object({

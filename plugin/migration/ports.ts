@@ -24,7 +24,7 @@ export interface Overlay {
   /** until now. */
   withdraw(network: string, ip: string): void;
   /** Nothing goes into or out of the local endpoint any more. */
-  cut(network: string, ip: string): Promise<void>;
+  cut(network: string, ip: string): Promise<{ written: Promise<void> }>;
   uncut(network: string, ip: string): Promise<void>;
   /** Resolves when this host's kernel shows every record up to `revision`. */
   settled(revision: number, timeoutMs?: number): Promise<void>;

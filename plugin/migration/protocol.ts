@@ -14,7 +14,7 @@ import type { Step } from '../agent/api.ts';
  *     images       ←                     a tunnel for CRIU's images, memory and all, followed while they are dumped
  *     accept     → {}                    frames that come from now on are held
  *     delta      what changed of the writable layer since
- *     land       Landing → Arrival       everything was sent: restored and committed
+ *     land       → Arrival               answered when everything has come and was restored and committed
  *     outcome    → Outcome               what became of it; afterwards it cannot become anything else
  */
 export const Id = z.string().regex(/^[0-9a-z-]{1,64}$/);
@@ -63,10 +63,6 @@ export const Reference = z.object({ id: Id });
 
 /** runc's `descriptors.json`, which it reads before it starts CRIU. */
 export const Arming = z.object({ id: Id, descriptors: z.string() });
-
-/** What was sent as `images`, to be compared with what came. */
-export const Landing = z.object({ id: Id, sent: z.record(z.string(), z.number()) });
-export type Landing = z.infer<typeof Landing>;
 
 /** The destination's `running` answer. Times are ms by the destination's clock, which reads `now` as it answers. */
 export interface Arrival {

@@ -10,7 +10,7 @@ import { criuFacts } from './facts.ts';
 import type { JournalEntry } from './journal.ts';
 import type { MoverDependencies } from './ports.ts';
 import { refusalAtDestination } from './preflight.ts';
-import { type Arrival as Arrived, Arming, Landing, Offer, type Outcome, parse, Preparation, Reference, type Verdict } from './protocol.ts';
+import { type Arrival as Arrived, Arming, Offer, type Outcome, parse, Preparation, Reference, type Verdict } from './protocol.ts';
 import { unpinned } from './spec.ts';
 
 type Entry = Extract<JournalEntry, { role: 'destination' }>;
@@ -50,8 +50,13 @@ export class Receiver {
     });
     routes.call('/v1/moves/accept', (body) => inTurn(parse(Reference, body).id, () => this.#arrival(parse(Reference, body).id).accept().then(() => ({}))));
     routes.upload('/v1/moves/delta', (stream, query) => inTurn(idOf(query), () => this.#arrival(idOf(query)).delta(stream).then(() => ({}))));
-    routes.call('/v1/moves/land', (body) => inTurn(parse(Landing, body).id, () => this.#land(parse(Landing, body))));
-    routes.call('/v1/moves/outcome', (body, from) => inTurn(parse(Reference, body).id, () => this.#outcome(parse(Reference, body).id, from)));
+    routes.call('/v1/moves/land', (body) => inTurn(parse(Reference, body).id, () => this.#land(parse(Reference, body).id)));
+    routes.call('/v1/moves/outcome', (body, from) => {
+      const { id } = parse(Reference, body);
+      // whoever asks will send no more: what waits for it is to end
+      this.#arrivals.get(id)?.stopReceiving();
+      return inTurn(id, () => this.#outcome(id, from));
+    });
     routes.call('/v1/moves/finish', (body) => inTurn(parse(Reference, body).id, () => this.#finish(parse(Reference, body).id)));
   }
 
@@ -124,13 +129,13 @@ export class Receiver {
     return (await this.#deps.containers.image(ref))?.id === id ? ref : id;
   }
 
-  async #land({ id, sent }: Landing): Promise<Arrived> {
+  async #land(id: string): Promise<Arrived> {
     const arrival = this.#arrival(id);
     const entry = this.#entries.get(id);
     if (!entry || entry.state !== 'arriving') throw new CoatError('aborted', 'the migration was given up at the destination');
     let arrived;
     try {
-      arrived = await arrival.restore(sent);
+      arrived = await arrival.restore();
       // the commit: from here on the container is this host's
       await arrival.timeline.step('commit', () => this.#remember({ ...entry, state: 'running' }));
     } catch (error) {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { explain } from '../../driver/host/errors.ts';
+import { codeOf, explain } from '../../driver/host/errors.ts';
 import { findContainer } from '../criu/container.ts';
-import { dumpEnded, forgetDump } from '../criu/dump.ts';
+import { endDump, forgetDump } from '../criu/dump.ts';
 import { thaw } from '../criu/freezer.ts';
 import { unmountMemory } from '../criu/memory.ts';
 import { changeClaim, withdraw } from './claims.ts';
@@ -12,17 +12,39 @@ import type { Outcome } from './protocol.ts';
 
 const ASK_EVERY_MS = 500;
 
+type SourceEntry = Extract<JournalEntry, { role: 'source' }>;
+
+/**
+ * Tells a destination that could not be reached when a move was taken back, so that it keeps nothing of it. Takes as long as the
+ * destination is away; the container may move again meanwhile.
+ */
+export async function tellWithdrawn({ journal, peers, log }: MoverDependencies, entry: SourceEntry): Promise<void> {
+  for (; ; await sleep(ASK_EVERY_MS)) {
+    try {
+      await peers.get(entry.peer).call<Outcome>('/v1/moves/outcome', { id: entry.id });
+      await peers.get(entry.peer).call('/v1/moves/finish', { id: entry.id });
+      break;
+    } catch (error) {
+      // it is no member any more, and will not come back as the one it was
+      if (codeOf(error) === 'unknown-host') break;
+      log.debug({ migration: entry.id, error: explain(error) }, 'a destination has not heard yet that a move was taken back');
+    }
+  }
+  await journal.remove(entry.id);
+}
+
 /**
  * Ends a move that an earlier life of this agent began at this source: the destination is asked, as long as it takes,
  * and what it says is done. Where it cannot have committed it is asked too, so that it clears away what it has.
  */
-export async function recoverSource(deps: MoverDependencies, entry: Extract<JournalEntry, { role: 'source' }>): Promise<void> {
+export async function recoverSource(deps: MoverDependencies, entry: SourceEntry): Promise<void> {
+  if (entry.state === 'withdrawn') return tellWithdrawn(deps, entry);
   const { journal, peers, overlay, store, containers, host, log } = deps;
   const container = await findContainer(host, entry.containerId).catch(() => undefined);
   const back = async (): Promise<void> => {
     if (container) {
       // CRIU freezes again what it found frozen
-      await dumpEnded(host, departureDirectory(entry.id));
+      await endDump(host, departureDirectory(entry.id));
       for (const { network, ip } of entry.endpoints) await overlay.uncut(network, ip);
       await forgetDump(host, container);
       await thaw(host, container);

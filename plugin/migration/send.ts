@@ -9,6 +9,7 @@ import type { JournalEntry } from './journal.ts';
 import { type Plan, planMove } from './plan.ts';
 import type { MoverDependencies } from './ports.ts';
 import type { Arrival, Outcome, Preparation } from './protocol.ts';
+import { tellWithdrawn } from './recover.ts';
 import { redirectEverywhere } from './redirect.ts';
 import { destinationBody } from './spec.ts';
 import { Timeline } from './timeline.ts';
@@ -98,7 +99,12 @@ export class Move {
     };
     await using undo = new Undo((what, error) => log.error({ migration: this.id, what, error: explain(error) }, 'could not undo a step'));
     const promise = (): Promise<Outcome> => peer.call<Outcome>('/v1/moves/outcome', { id: this.id });
-    undo.add('journal', () => journal.remove(this.id));
+    let told = true;
+    undo.add('journal', async () => {
+      if (told) return journal.remove(this.id);
+      await journal.write({ ...entry, state: 'withdrawn' });
+      void tellWithdrawn(this.#deps, entry);
+    });
     await journal.write(entry);
 
     this.#enter('prepared');
@@ -108,8 +114,10 @@ export class Move {
       await changeClaim(store, endpoint, announce(peer.name));
     }
     undo.add('arrival', async () => {
+      told = false;
       await promise();
       await peer.call('/v1/moves/finish', { id: this.id });
+      told = true;
     });
     await step('create at destination', () =>
       peer.call('/v1/moves/prepare', preparation, { signal: this.#signal }),
@@ -140,12 +148,13 @@ export class Move {
     this.#timeline.frozen();
     await step('freeze', () => departure.freeze());
     undo.add('cut', () => departure.uncut());
-    await step('cut', () => departure.cut());
+    const { written } = await step('cut', () => departure.cut());
     await allOf([
       departure.dump(step),
-      step('send changed files', () => departure.sendDelta()),
+      step('send changed files', () => departure.sendDelta()).then(() => departure.expectLanding()),
       // early, so that the disk is waited for while CRIU works: to be in doubt too soon costs a question, too late a second copy
       step('journal', () => journal.write({ ...entry, state: 'doubt' })),
+      written,
     ]);
 
     this.#enter('restoring');
@@ -175,7 +184,7 @@ export class Move {
    */
   async #handOver(departure: Departure, promise: () => Promise<Outcome>): Promise<Arrival | undefined> {
     try {
-      return await this.#timeline.step('hand over', () => departure.land<Arrival>());
+      return await this.#timeline.step('hand over', () => departure.land());
     } catch (error) {
       for (let told = false; ; await sleep(ASK_EVERY_MS)) {
         const outcome = await promise().catch(() => undefined);

@@ -1,6 +1,7 @@
 import { closeSync, fstatSync, openSync, readdirSync, readSync } from 'node:fs';
 import type { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { codeOf } from '../../driver/host/errors.ts';
 
 /** How often a directory is looked at for more while nothing new comes, ms. */
 const LOOK_EVERY_MS = 2;
@@ -14,7 +15,7 @@ export type Sizes = Record<string, number>;
 
 /**
  * Sends the files of a flat directory while CRIU is still writing them, so that the transfer ends just after the dump.
- * CRIU writes each of its images from the beginning to the end; their sizes are compared before they are used.
+ * CRIU writes each of its images from the beginning to the end.
  *
  * CRIU has a page server for the largest of them; it holds its last packet back for the 200 ms of TCP_CORK (tcp(7)),
  * inside the blackout, and every page takes two more copies. The directory is in memory, which is also why it is read
@@ -25,9 +26,9 @@ export type Sizes = Record<string, number>;
  *
  * Frames: length of the name (1 byte, 0 ends the stream), the name, length of the data (4 bytes), the data.
  *
- * @param ended settles when no more will be written; what it rejects with ends the stream
+ * @param ended settles when no more will be written; what it rejects with ends the transfer
  * @param sizes filled with what was sent
- * @returns when all has been handed to the kernel and the stream is ended
+ * @returns when all has been handed to the kernel; {@link conclude} is still to come
  */
 export async function follow(directory: string, ended: Promise<unknown>, sizes: Sizes, stream: Writable): Promise<void> {
   let writing = true;
@@ -41,26 +42,34 @@ export async function follow(directory: string, ended: Promise<unknown>, sizes: 
       const last = !writing;
       let fresh = false;
       for (const name of readdirSync(directory)) {
-        const file = files.get(name) ?? openSync(`${directory}/${name}`, 'r');
+        const file = files.get(name) ?? openIfThere(`${directory}/${name}`);
+        // a link that is still waiting for its file
+        if (file === undefined) continue;
         files.set(name, file);
         sizes[name] ??= 0;
-        for (let waiting = fstatSync(file).size - sizes[name]; waiting > 0; ) {
+        for (let waiting = fstatSync(file).size - sizes[name]; waiting > 0 || (last && sizes[name] === 0); ) {
           const buffer = await outlet.buffer();
           const { head, length } = readFrame(buffer, file, name, sizes[name], Math.min(waiting, CHUNK));
           outlet.send(buffer.subarray(0, head + length));
           waiting -= length;
           sizes[name] += length;
           fresh = true;
+          if (length === 0) break;
         }
       }
       if (last) break;
       if (!fresh) await Promise.race([sleep(LOOK_EVERY_MS), over.catch(() => undefined)]);
     }
     await over;
-    await outlet.end(Buffer.from([0]));
+    await outlet.flushed();
   } finally {
     for (const file of files.values()) closeSync(file);
   }
+}
+
+/** Says that everything was sent. Without this word nothing of it will be used. */
+export function conclude(stream: Writable): void {
+  stream.end(Buffer.from([0]));
 }
 
 /** Buffers that are written to a stream and come back. */
@@ -86,9 +95,8 @@ class Outlet {
     this.#next = this.#next === 0 ? 1 : 0;
   }
 
-  async end(bytes: Buffer): Promise<void> {
-    await Promise.all([...this.#writes, this.#write(bytes)]);
-    this.#stream.end();
+  async flushed(): Promise<void> {
+    await Promise.all(this.#writes);
   }
 
   #write(bytes: Buffer): Promise<void> {
@@ -98,13 +106,16 @@ class Outlet {
   }
 }
 
-/** Whether everything that was sent has come. Empty files are not sent. @returns a sentence about what is missing */
-export function missing(sent: Sizes, received: Sizes): string | undefined {
-  const name = Object.keys(sent).find((file) => (sent[file] ?? 0) !== (received[file] ?? 0));
-  return name === undefined ? undefined : `${name} has ${received[name] ?? 0} bytes of ${sent[name]}`;
-}
-
 export const isPages = (name: string): boolean => /^pages-\d+\.img$/.test(name);
+
+function openIfThere(path: string): number | undefined {
+  try {
+    return openSync(path, 'r');
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT') throw error;
+    return undefined;
+  }
+}
 
 function readFrame(bytes: Buffer, file: number, name: string, at: number, most: number): { head: number; length: number } {
   const head = 1 + Buffer.byteLength(name) + 4;

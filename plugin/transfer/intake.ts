@@ -1,4 +1,5 @@
-import { closeSync, ftruncateSync, openSync, renameSync, writeSync } from 'node:fs';
+import { closeSync, ftruncateSync, openSync, renameSync, symlinkSync, writeSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
 import { CoatError } from '../../driver/host/errors.ts';
 import { CHUNK, HEAD_LIMIT, isPages, type Sizes } from './follow.ts';
 
@@ -17,6 +18,7 @@ interface Frame {
 export class Intake {
   readonly #directory: string;
   #reserved: string | undefined;
+  readonly #elsewhere: Record<string, string>;
   readonly #files = new Map<string, number>();
   readonly #sizes: Sizes = {};
   readonly #head = Buffer.allocUnsafe(HEAD_LIMIT);
@@ -26,10 +28,14 @@ export class Intake {
   #dataLength = 0;
   #complete = false;
 
-  /** @param reserved a file on the same file system that may become the largest of them */
-  constructor(directory: string, reserved?: string) {
+  /**
+   * @param reserved a file that may become the largest of them, in its own directory
+   * @param elsewhere paths of files that do not go into the directory, by name
+   */
+  constructor(directory: string, { reserved, elsewhere = {} }: { reserved?: string; elsewhere?: Record<string, string> } = {}) {
     this.#directory = directory;
     this.#reserved = reserved;
+    this.#elsewhere = elsewhere;
   }
 
   /** @throws CoatError `bad-transfer`; afterwards nothing more may be taken */
@@ -71,7 +77,8 @@ export class Intake {
       const missing = this.#head.readUInt32BE(wanted - 4);
       const name = this.#head.toString('utf8', 1, 1 + nameLength);
       this.#headLength = 0;
-      if (missing > 0) this.#frame = { name, file: this.#open(name, missing), missing };
+      const file = this.#open(name, missing);
+      if (missing > 0) this.#frame = { name, file, missing };
     }
     return bytes.subarray(part.length);
   }
@@ -101,15 +108,19 @@ export class Intake {
     const known = this.#files.get(name);
     if (known !== undefined) return known;
     if (name.includes('/') || name === '..' || name === '.') throw new CoatError('bad-transfer', `a file named ${name} was sent, which no CRIU image is called`);
-    const path = `${this.#directory}/${name}`;
+    const path = this.#elsewhere[name] ?? `${this.#directory}/${name}`;
     let flags = 'w';
     if (this.#reserved !== undefined && isPages(name) && length === CHUNK) {
-      renameSync(this.#reserved, path);
+      const place = join(dirname(this.#reserved), name);
+      renameSync(this.#reserved, place);
+      // for CRIU, which has other names for the directories above
+      symlinkSync(relative(this.#directory, place), path);
       this.#reserved = undefined;
       flags = 'r+';
     }
     const file = openSync(path, flags, 0o600);
     this.#files.set(name, file);
+    this.#sizes[name] = 0;
     return file;
   }
 }

@@ -1,4 +1,4 @@
-import { access, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { until } from '../../driver/host/until.ts';
@@ -106,12 +106,15 @@ test('the user thinks better of it: Ctrl-C before the freeze', scene(async (scen
   await peer.unharmed();
 }));
 
-test('the destination\'s agent dies while CRIU restores there', scene(async (scene) => {
+test.for([
+  ['waits for the container', 'Version'],
+  ['restores it', 'Forking task'],
+] as const)('the destination\'s agent dies while CRIU %s', ([, words]) => scene(async (scene) => {
   const server = await scene.echo(h1, { program: ['--mb=192'] });
   const pid = await agentOf(h2);
   await takenBack(scene, server, async () => {
     const move = migrate(h1, server.name, 'h2');
-    await until('CRIU to restore', () => restoring(h2), { timeout: PATIENCE_MS, every: 2 });
+    await until('CRIU to be there', () => restoring(h2, words), { timeout: PATIENCE_MS, every: 2 });
     await h2.exec(['kill', '-KILL', pid]);
     const moved = await move;
     expectNotMoved({ ...moved, report: { ...moved.report, warnings: [] } satisfies Report }, { outcome: 'rolled-back', code: /./ });
@@ -121,11 +124,11 @@ test('the destination\'s agent dies while CRIU restores there', scene(async (sce
   const peer = await scene.peer(server);
   await server.moveTo(h2);
   await peer.unharmed();
-}));
+})());
 
-/** Whether CRIU writes its log there. */
-async function restoring(host: LabHost): Promise<boolean> {
+/** Whether CRIU has come so far there that its log says this. */
+async function restoring(host: LabHost, words: string): Promise<boolean> {
   const place = join(host.root, 'run/coat/restore');
-  const logs = (await readdir(place)).map((id) => access(join(place, id, 'work/restore.log')).then(() => true, () => false));
+  const logs = (await readdir(place)).map((id) => readFile(join(place, id, 'work/restore.log'), 'utf8').then((log) => log.includes(words), () => false));
   return (await Promise.all(logs)).includes(true);
 }

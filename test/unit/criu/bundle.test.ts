@@ -2,7 +2,6 @@ import { expect, test } from 'vitest';
 import { arrivalBundle, type OciConfig } from '../../../plugin/criu/bundle.ts';
 import { lastErrors } from '../../../plugin/criu/log.ts';
 
-const door = { path: '/door', directory: '/run/coat/restore/abc' };
 const config = (hooks?: OciConfig['hooks']): OciConfig => ({
   ociVersion: '1.2.0',
   ...(hooks ? { hooks } : {}),
@@ -13,13 +12,13 @@ const config = (hooks?: OciConfig['hooks']): OciConfig => ({
   },
 });
 
-test('the network is left to the one who starts runc, the door gets its hook; nothing else changes', () => {
-  const { config: changed, setKey, sysctl } = arrivalBundle(config(), door, '/criu.conf');
+test('the network is left to the one who starts runc; nothing else changes', () => {
+  const { config: changed, setKey, sysctl } = arrivalBundle(config(), '/criu.conf');
   expect(setKey).toBeUndefined();
   expect(changed.linux.namespaces).toEqual([{ type: 'mount' }, { type: 'network', path: '/proc/self/ns/net' }, { type: 'pid' }]);
   expect(changed.linux.sysctl).toEqual({ 'kernel.shm_rmid_forced': '1' });
   expect(sysctl).toEqual({ 'net.ipv4.ip_unprivileged_port_start': '0' });
-  expect(changed.hooks?.createRuntime).toEqual([{ path: '/door', args: ['coat-runc', 'coat-hook', '/run/coat/restore/abc'] }]);
+  expect(changed.hooks?.createRuntime).toBeUndefined();
   expect(changed.annotations).toEqual({ 'org.criu.config': '/criu.conf' });
   expect(changed.linux['seccomp']).toEqual({ defaultAction: 'x' });
 });
@@ -27,7 +26,7 @@ test('the network is left to the one who starts runc, the door gets its hook; no
 test("Docker's own hook is taken out and returned, others stay", () => {
   const own = { path: '/proc/1/exe', args: ['libnetwork-setkey', '-exec-root=/run/docker', 'a', 'b'] };
   const other = { path: '/usr/bin/nvidia-container-runtime-hook', args: ['nvidia', 'prestart'] };
-  const { config: changed, setKey } = arrivalBundle(config({ prestart: [own, other], poststop: [other] }), door, '/criu.conf');
+  const { config: changed, setKey } = arrivalBundle(config({ prestart: [own, other], poststop: [other] }), '/criu.conf');
   expect(setKey).toEqual(own);
   expect(changed.hooks?.prestart).toEqual([other]);
   expect(changed.hooks?.['poststop']).toEqual([other]);
