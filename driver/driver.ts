@@ -40,6 +40,8 @@ export interface DriverOptions {
   hostRoot: string;
   /** Where the subnets come from that nobody names; the same on all hosts. */
   pool?: AddressPool;
+  /** How large a packet has been seen to get to an underlay address, bytes; `undefined` where nobody knows. */
+  carries?: (address: string) => number | undefined;
   /** UDP port of the tunnels, the same on all hosts. */
   vxlanPort?: number;
   log: Log;
@@ -119,7 +121,8 @@ export async function createDriver(options: DriverOptions): Promise<Driver> {
   const room: Room = { host, hostRoot, store, replica, local, offers, kernel, reconciler, responders, log };
   const mtu = async (): Promise<number> => {
     const peers = [...replica.hosts.values()].filter(({ name }) => name !== host);
-    return overlayMtu(await routeMtus(kernel, peers.map((peer) => peer.address)));
+    const seen = peers.flatMap(({ address }) => options.carries?.(address) ?? []);
+    return overlayMtu([...(await routeMtus(kernel, peers.map((peer) => peer.address))), ...seen]);
   };
   const ipam = new Ipam({ ...room, releases, spares, mtu, pool, routes });
   const app = createApp(methods(room, ipam), log);

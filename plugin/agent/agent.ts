@@ -26,6 +26,7 @@ import { listing } from './local/endpoints.ts';
 import { examine } from './local/doctor.ts';
 import { gatherStatus } from './local/status.ts';
 import type { Membership } from './membership.ts';
+import { PathMtus } from './mtu/paths.ts';
 import { keepNetworks } from './networks/keep.ts';
 import { removeNetworks } from './networks/remove.ts';
 import { overlayOf } from './overlay.ts';
@@ -69,6 +70,7 @@ export async function startAgent(cluster: Cluster, paths: Paths, doors: ClusterD
   const etcd = ownEtcd(membership, paths, routes, log);
   const store = new EtcdStore(wayToEtcd(membership, peers, etcd.socket));
 
+  const pathMtus = new PathMtus({ peers: () => membership.all().filter(({ name }) => name !== me.name), log });
   const driver = await createDriver({
     host: me.name,
     address: me.address,
@@ -77,6 +79,7 @@ export async function startAgent(cluster: Cluster, paths: Paths, doors: ClusterD
     hostRoot: paths.hostRoot,
     vxlanPort: common.vxlanPort,
     pool: common.pool,
+    carries: (address) => pathMtus.to(address),
     log,
   });
   const docker = connectEngine(paths.dockerSocket);
@@ -114,8 +117,22 @@ export async function startAgent(cluster: Cluster, paths: Paths, doors: ClusterD
     .then(() => (ending.signal.aborted ? undefined : mover.recover()))
     .catch((error: unknown) => log.error({ err: error }, 'unfinished moves could not be looked at'));
 
+  pathMtus.start();
+  driver.replica.onChange(() => pathMtus.peersMayHaveChanged());
+
+  const networksOfAll = (): { name: string; mtu: number }[] => [...driver.replica.networks.values()].map(({ name, subnet, mtu }) => ({ name: name ?? subnet, mtu }));
   const status = (): Promise<Status> =>
-    gatherStatus({ version, membership, peers, replica: driver.replica, engine: () => aboutEngine(docker), criu: () => criu.find(), migrations: () => mover.list() });
+    gatherStatus({
+      version,
+      membership,
+      peers,
+      replica: driver.replica,
+      engine: () => aboutEngine(docker),
+      criu: () => criu.find(),
+      migrations: () => mover.list(),
+      carries: (address) => pathMtus.to(address),
+      networks: networksOfAll,
+    });
 
   return {
     driver: driver.app,
@@ -128,7 +145,8 @@ export async function startAgent(cluster: Cluster, paths: Paths, doors: ClusterD
           peers,
           storage: async () => (await aboutEngine(docker)).storage,
           mtu: () => driver.mtu(),
-          networks: () => [...driver.replica.networks.values()].map(({ name, subnet, mtu }) => ({ name: name ?? subnet, mtu })),
+          measure: () => pathMtus.look(),
+          networks: networksOfAll,
         }),
       endpoints: () => listing(driver.replica),
       migrate: (request, emit, signal) => mover.migrate(request, emit, signal),
@@ -150,6 +168,7 @@ export async function startAgent(cluster: Cluster, paths: Paths, doors: ClusterD
     },
     async stop() {
       ending.abort();
+      pathMtus.stop();
       await networks.stop();
       await driver.stop();
       await store.close();

@@ -42,7 +42,10 @@ export interface Status extends Version {
   runtime: 'registered' | 'missing' | 'unknown';
   /** Which CRIU moves use; a carried one came with the plugin. */
   criu: { version: string; path: string; carried: boolean } | { problem: string };
-  hosts: { name: string; address: string; version?: string; self: boolean; reachable: boolean; problem?: string }[];
+  /** `carries`: how large a packet gets there whole, bytes, IP's head included; absent while it is not known. */
+  hosts: { name: string; address: string; version?: string; self: boolean; reachable: boolean; carries?: number; problem?: string }[];
+  /** What is wrong with the paths to other hosts. */
+  paths: Finding[];
   migrations: { id: string; container: string; from: string; to: string; phase: string }[];
 }
 

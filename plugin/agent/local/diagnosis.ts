@@ -1,4 +1,5 @@
 import type { Finding, Status } from '../api.ts';
+import { narrowPaths, type Sends } from '../mtu/judge.ts';
 
 /** A difference of clocks from which on logs mislead, ms; and one with which certificates are refused. */
 const CLOCK_ODD_MS = 2_000;
@@ -15,7 +16,7 @@ export interface HostFacts {
   clocks: ReadonlyMap<string, number>;
   /** What fits through the tunnels to all peers now, bytes. */
   mtu: number;
-  networks: { name: string; mtu: number }[];
+  networks: Sends;
 }
 
 /** What is well with a host, and what is not, with its remedy. Pure; `doctor.ts` gathers the facts. */
@@ -75,7 +76,13 @@ function clocks({ clocks: ahead }: HostFacts): Finding[] {
   });
 }
 
-function mtus({ mtu, networks }: HostFacts): Finding[] {
-  return networks.filter((network) => network.mtu > mtu).map((network) =>
+function mtus({ mtu, networks, status: { hosts } }: HostFacts): Finding[] {
+  const silent = hosts
+    .filter(({ self, reachable, carries }) => !self && reachable && carries === undefined)
+    .map(({ name }) => warning('MTU', `how large a packet gets to ${name} is not known: it answers no ping`, 'let ICMP echo pass between the hosts'));
+  const narrow = narrowPaths(hosts, networks);
+  if (narrow.length > 0) return [...narrow, ...silent];
+  const byRoute = networks.filter((network) => network.mtu > mtu).map((network) =>
     problem('MTU', `the network ${network.name} sends frames of ${network.mtu} bytes, and ${mtu} fit through the tunnels of this host`, "raise the MTU of the host's interface, or make the network anew with -o mtu=…"));
+  return [...byRoute, ...silent];
 }

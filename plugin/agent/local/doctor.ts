@@ -22,11 +22,14 @@ export interface DoctorSources {
   peers: Pick<Peers, 'others'>;
   /** What fits through the tunnels to all peers, bytes. */
   mtu(): Promise<number>;
+  /** Measures the paths to all peers anew. */
+  measure(): Promise<void>;
   networks(): HostFacts['networks'];
 }
 
 /** Looks at a host from all sides. Never fails: what cannot be found out is a finding. */
 export async function examine(sources: DoctorSources): Promise<Finding[]> {
+  await sources.measure();
   const [status, storage, lacking, clocks, mtu] = await Promise.all([
     sources.status(),
     sources.storage().catch(() => undefined),

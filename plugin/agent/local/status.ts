@@ -3,6 +3,7 @@ import type { Host } from '../../../driver/overlay/records.ts';
 import type { Criu } from '../../criu/program.ts';
 import type { EngineAbout } from '../../engine/about.ts';
 import type { Status, Version } from '../api.ts';
+import { narrowPaths, type Sends } from '../mtu/judge.ts';
 import type { Membership } from '../membership.ts';
 import type { Peers } from '../peer.ts';
 
@@ -18,6 +19,9 @@ export interface Sources {
   engine(): Promise<EngineAbout>;
   criu(): Promise<Criu>;
   migrations(): Status['migrations'];
+  /** What gets to an address whole, bytes. */
+  carries(address: string): number | undefined;
+  networks(): Sends;
 }
 
 export async function gatherStatus(sources: Sources): Promise<Status> {
@@ -36,14 +40,16 @@ export async function gatherStatus(sources: Sources): Promise<Status> {
     runtime: 'problem' in engine ? 'unknown' : engine.runtimes.includes('coat') ? 'registered' : 'missing',
     criu: 'problem' in criu ? criu : { version: criu.version, path: criu.path, carried: criu.carried },
     hosts,
+    paths: narrowPaths(hosts, sources.networks()),
     migrations: sources.migrations(),
   };
 }
 
-async function hostStatus({ name, address }: { name: string; address: string }, { membership, peers, replica, version }: Sources): Promise<Status['hosts'][number]> {
+async function hostStatus({ name, address }: { name: string; address: string }, { membership, peers, replica, version, ...sources }: Sources): Promise<Status['hosts'][number]> {
   if (name === membership.me.name) return { name, address, version: version.version, self: true, reachable: true };
   const known = replica.hosts.get(name)?.version;
-  const host = { name, address, self: false, ...(known === undefined ? {} : { version: known }) };
+  const bytes = sources.carries(address);
+  const host = { name, address, self: false, ...(known === undefined ? {} : { version: known }), ...(bytes === undefined ? {} : { carries: bytes }) };
   try {
     const answer = await peers.get(name).call<{ version: string }>('/v1/ping', {}, { timeout: PING_MS });
     return { ...host, version: answer.version, reachable: true };

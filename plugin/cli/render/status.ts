@@ -1,5 +1,6 @@
 import type { Status } from '../../agent/api.ts';
 import type { Paint } from '../scene.ts';
+import { doctorText } from './doctor.ts';
 import { sheet, table } from './table.ts';
 
 /** What the agent says of its host, its peers and the moves under way. What is wrong is in red. */
@@ -15,8 +16,9 @@ export function statusText(status: Status, paint: Paint): string {
       ['Runtime', runtime === 'registered' ? runtime : wrong(runtime)],
       ['CRIU', 'problem' in criu ? wrong(criu.problem) : `${criu.version} (${criu.carried ? "the plugin's" : criu.path})`],
     ]),
-    table(['HOST', 'ADDRESS', 'VERSION', 'STATE'], status.hosts.map((host) => [host.name, host.address, host.version ?? '-', stateOf(host, wrong)])),
+    table(['HOST', 'ADDRESS', 'VERSION', 'CARRIES', 'STATE'], status.hosts.map((host) => [host.name, host.address, host.version ?? '-', host.carries === undefined ? '-' : `${host.carries} B`, stateOf(host, wrong)])),
   ];
+  if (status.paths.length > 0) parts.push(doctorText(status.paths, paint));
   if (status.migrations.length > 0) {
     parts.push(table(['MIGRATION', 'CONTAINER', 'FROM', 'TO', 'PHASE'], status.migrations.map((move) => [move.id, move.container, move.from, move.to, move.phase])));
   }

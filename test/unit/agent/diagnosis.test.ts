@@ -8,7 +8,8 @@ const status: Status = {
   engine: { version: '28.5', apiVersion: '1.51' },
   runtime: 'registered',
   criu: { version: '4.2.1', path: '/usr/sbin/criu', carried: false },
-  hosts: [{ name: 'h1', address: '192.0.2.1', version: '1', self: true, reachable: true }, { name: 'h2', address: '192.0.2.2', version: '1', self: false, reachable: true }],
+  hosts: [{ name: 'h1', address: '192.0.2.1', version: '1', self: true, reachable: true }, { name: 'h2', address: '192.0.2.2', version: '1', self: false, reachable: true, carries: 1500 }],
+  paths: [],
   migrations: [],
 };
 const well: HostFacts = { status, storage: 'overlay2', lacking: [], clocks: new Map([['h2', 40]]), mtu: 1450, networks: [{ name: 'shop', mtu: 1450 }] };
@@ -33,6 +34,8 @@ test.each<[string, HostFacts, string, 'warning' | 'problem', RegExp]>([
   ['another version', withStatus({ hosts: [{ ...h2, version: '2' }] }), 'host h2', 'warning', /version 2/],
   ['a clock that is odd', { ...well, clocks: new Map([['h2', -3_000]]) }, 'clock', 'warning', /3\.0 s behind/],
   ['a clock that is wrong', { ...well, clocks: new Map([['h2', 600_000]]) }, 'clock', 'problem', /600\.0 s ahead/],
+  ['a path that became narrow', withStatus({ hosts: [{ ...h2, carries: 1400 }] }), 'MTU', 'problem', /^the path to h2 carries 1400 bytes, network shop sends up to 1500 \(1450 and 50 of VXLAN\)/],
+  ['a host that answers no ping', withStatus({ hosts: [{ ...status.hosts[1]!, carries: undefined } as never] }), 'MTU', 'warning', /answers no ping/],
   ['a way that became narrow', { ...well, mtu: 1400 }, 'MTU', 'problem', /1450 bytes, and 1400 fit/],
 ])('%s is found, with a remedy', (_, facts, check, state, found) => {
   const wrong = diagnose(facts).filter((finding) => finding.state !== 'ok');

@@ -55,9 +55,12 @@ Engine:   Docker 28.2.2 (API 1.50)
 Runtime:  registered
 CRIU:     not found
 
-HOST    ADDRESS     VERSION   STATE
-alpha   192.0.2.1   9.8.7     this host
-beta    192.0.2.2   -         unreachable
+HOST    ADDRESS     VERSION   CARRIES   STATE
+alpha   192.0.2.1   9.8.7     -         this host
+beta    192.0.2.2   -         1400 B    unreachable
+
+PROBLEM  MTU  the path to beta carries 1400 bytes
+              → raise it
 
 MIGRATION   CONTAINER   FROM    TO     PHASE
 m1          web         alpha   beta   copying
@@ -67,7 +70,7 @@ m1          web         alpha   beta   copying
 test('status marks what is wrong, and only that', () => {
   const text = statusText({ ...status, store: { ...status.store, state: 'away' }, runtime: 'missing' }, coloured);
   const red = [...text.matchAll(/\x1b\[31m(.*?)\x1b\[39m/g)].map(([, word]) => word);
-  expect(red).toEqual(['away', 'missing', 'not found', 'unreachable']);
+  expect(red).toEqual(['away', 'missing', 'not found', 'unreachable', 'PROBLEM']);
 });
 
 test('report', () => {

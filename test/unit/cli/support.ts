@@ -151,8 +151,9 @@ export const status: Status = {
   criu: { problem: 'not found' },
   hosts: [
     { name: 'alpha', address: '192.0.2.1', version: '9.8.7', self: true, reachable: true },
-    { name: 'beta', address: '192.0.2.2', self: false, reachable: false },
+    { name: 'beta', address: '192.0.2.2', self: false, reachable: false, carries: 1400 },
   ],
+  paths: [{ check: 'MTU', state: 'problem', found: 'the path to beta carries 1400 bytes', remedy: 'raise it' }],
   migrations: [{ id: 'm1', container: 'web', from: 'alpha', to: 'beta', phase: 'copying' }],
 };
 
