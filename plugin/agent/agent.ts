@@ -22,7 +22,7 @@ import { offerEtcd, wayToEtcd } from './etcd/way.ts';
 import { installationDoors } from './installation.ts';
 import { localApp } from './local/app.ts';
 import type { ClusterDoors } from './local/cluster.ts';
-import { listing } from './local/endpoints.ts';
+import { listing, networkDetails } from './local/endpoints.ts';
 import { examine } from './local/doctor.ts';
 import { gatherStatus } from './local/status.ts';
 import type { Membership } from './membership.ts';
@@ -149,6 +149,7 @@ export async function startAgent(cluster: Cluster, paths: Paths, doors: ClusterD
           networks: networksOfAll,
         }),
       endpoints: () => listing(driver.replica),
+      networks: () => networkDetails(driver.replica),
       migrate: (request, emit, signal) => mover.migrate(request, emit, signal),
       ...installationDoors({ host, docker, paths, log }),
       cluster: doors,

@@ -6,6 +6,7 @@
  *     GET  /v1/status       → Status
  *     GET  /v1/doctor       → Finding[]
  *     GET  /v1/endpoints    → Listing
+ *     GET  /v1/networks     → NetworkDetails[]
  *     GET  /v1/files        → HostFile[]
  *     GET  /v1/setup        → Setup: what would be changed; with ?undo=yes: what would be taken back
  *     POST /v1/setup        → Setup: what has been changed; with ?undo=yes: what has been taken back
@@ -63,6 +64,24 @@ export interface Listing {
   hosts: { name: string; address: string }[];
   networks: { name?: string; subnet: string; gateway: string; vni: number; mtu: number }[];
   endpoints: { network: string; ip: string; mac?: string; host: string; container?: string; movingTo?: string }[];
+}
+
+/** All that is known of a network, and who is on it. */
+export interface NetworkDetails {
+  name?: string;
+  subnet: string;
+  gateway: string;
+  vni: number;
+  mtu: number;
+  internal: boolean;
+  /** As given with `-o`. */
+  options: Record<string, string>;
+  /** Addresses nobody may have. */
+  reserved: string[];
+  /** The host on which it was made. */
+  maker?: string;
+  /** `names`: what other containers of the network find it by. */
+  endpoints: (Omit<Listing['endpoints'][number], 'network'> & { names: string[] })[];
 }
 
 /** Something that was put on the host. */

@@ -42,6 +42,7 @@ export function refusingAgent(error: CoatError, paths: Paths, cluster: ClusterDo
       status: refuse,
       doctor: refuse,
       endpoints: refuse,
+      networks: refuse,
       migrate: refuse,
       ...installationDoors({ host: createHostSide(paths.hostRoot), docker: connectEngine(paths.dockerSocket), paths, log }),
       cluster,

@@ -1,6 +1,6 @@
 import { request, type IncomingMessage } from 'node:http';
 import { CoatError, codeOf, explain } from '../../driver/host/errors.ts';
-import type { Entered, Finding, HostFile, Listing, MigrationEvent, MigrationRequest, NewToken, Problem, Setup, Status, Version } from '../agent/api.ts';
+import type { Entered, Finding, HostFile, Listing, MigrationEvent, MigrationRequest, NetworkDetails, NewToken, Problem, Setup, Status, Version } from '../agent/api.ts';
 import { pathsUnder } from '../agent/paths.ts';
 import { lines } from '../../driver/host/lines.ts';
 
@@ -46,6 +46,10 @@ export class Agent {
 
   listing(timeout?: number): Promise<Listing> {
     return this.#call('GET', '/v1/endpoints', timeout);
+  }
+
+  networks(): Promise<NetworkDetails[]> {
+    return this.#call('GET', '/v1/networks');
   }
 
   init(wanted: { name: string; address?: string }): Promise<Entered> {

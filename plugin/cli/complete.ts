@@ -28,14 +28,29 @@ export async function completion(wish: Wish): Promise<string> {
 }
 
 async function candidates({ program, words, toComplete, agent }: Wish): Promise<Candidate[]> {
-  const given = words.filter((word) => !word.startsWith('-'));
-  const verb = program.commands.find((command) => command.name() === given[0]);
-  if (verb === undefined && given.length > 0) return [];
-  if (toComplete.startsWith('-') && !words.includes('--')) return flags(verb ?? program, words);
-  if (verb === undefined || (verb.name() === 'help' && given.length === 1)) return verbs(program, verb);
-  if (verb.name() === 'rm' && given.length === 1) return hosts(agent).catch(() => []);
-  if (verb.name() !== 'migrate' || given.length > 2) return [];
-  return names(agent, given[1]).catch(() => []);
+  const { command, given } = verbOf(program, words);
+  if (toComplete.startsWith('-') && !words.includes('--')) return given.length > 0 && command.commands.length > 0 ? [] : flags(command, words);
+  if (command.commands.length > 0) return given.length > 0 ? [] : verbs(command, undefined);
+  if (command.name() === 'help' && given.length === 0) return verbs(program, command);
+  if (command.name() === 'rm' && given.length === 0) return hosts(agent).catch(() => []);
+  if (command.name() === 'inspect') return networks(agent).then((all) => all.filter(({ value }) => !given.includes(value)), () => []);
+  if (command.name() !== 'migrate' || given.length > 1) return [];
+  return names(agent, given[0]).catch(() => []);
+}
+
+/** The verb that is there already, whole, and what follows it without its flags and their values. */
+function verbOf(program: Command, words: readonly string[]): { command: Command; given: string[] } {
+  let command = program;
+  const given: string[] = [];
+  let value = false;
+  for (const word of words) {
+    const next = given.length === 0 && !word.startsWith('-') ? command.commands.find((each) => each.name() === word) : undefined;
+    if (value) value = false;
+    else if (word.startsWith('-')) value = command.options.some((option) => option.required && (option.long === word || option.short === word));
+    else if (next !== undefined) command = next;
+    else given.push(word);
+  }
+  return { command, given };
 }
 
 function verbs(program: Command, except: Command | undefined): Candidate[] {
@@ -46,6 +61,11 @@ function flags(command: Command, words: readonly string[]): Candidate[] {
   return command.createHelp().visibleOptions(command)
     .filter(({ long, short }) => !words.includes(long ?? '') && !words.includes(short ?? ''))
     .map(({ long, description }) => ({ value: long ?? '', about: description }));
+}
+
+async function networks(agent: Wish['agent']): Promise<Candidate[]> {
+  const { networks: all } = await (await agent()).listing(PATIENCE_MS);
+  return all.map(({ name, subnet }) => (name === undefined ? { value: subnet, about: 'has no name yet' } : { value: name, about: subnet }));
 }
 
 /** The other hosts. */

@@ -45,7 +45,7 @@ async function run(args: readonly string[], globals: Globals): Promise<number> {
     await commands.parseAsync(args, { from: 'user' });
     return code;
   } catch (error) {
-    if (error instanceof CommanderError && error.exitCode === 0) return exitCodes.ok;
+    if (error instanceof CommanderError && (error.exitCode === 0 || error.code === 'commander.help')) return exitCodes.ok;
     scene.stderr.write(problemText(problemOf(error instanceof CommanderError ? misuse(error, args, commands) : error)));
     return exitCodes.usage;
   }
@@ -54,10 +54,15 @@ async function run(args: readonly string[], globals: Globals): Promise<number> {
 /** Commander says `error: unknown command 'mv'` and perhaps, on a line of its own, `(Did you mean ls?)`. */
 function misuse(error: CommanderError, args: readonly string[], commands: Command): CoatError {
   const [what = '', guess] = error.message.replace(/^error: /, '').split('\n');
-  const verb = commands.commands.find((command) => args.includes(command.name()));
-  const path = verb === undefined ? 'docker coat' : `docker coat ${verb.name()}`;
+  const path = ['docker coat', ...verbAmong(args, commands).map((command) => command.name())].join(' ');
   const hint = `See '${path} --help'.`;
   return new CoatError('usage', `${path}: ${what.replace('. Expected', ': expected').replace(/\.$/, '')}.`, { hint: guess === undefined ? hint : `${guess.slice(1, -1)} ${hint}` });
+}
+
+/** The verb that was meant, after the group it is in. */
+function verbAmong(args: readonly string[], commands: Command): Command[] {
+  const verb = commands.commands.find((command) => args.includes(command.name()));
+  return verb === undefined ? [] : [verb, ...verbAmong(args.slice(args.indexOf(verb.name()) + 1), verb)];
 }
 
 function sceneFor(globals: Globals): Scene {

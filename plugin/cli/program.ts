@@ -1,5 +1,7 @@
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { CoatError } from '../../driver/host/errors.ts';
+import { parseFormat } from './format/format.ts';
+import type { Form } from './format/show.ts';
 import type { Scene } from './scene.ts';
 
 /** Runs one verb and keeps its exit code; with `json`, what goes wrong becomes a document as well. */
@@ -20,7 +22,8 @@ export function program(perform: Perform): Command {
     .helpCommand(false)
     .helpOption('-h, --help', 'Show this help')
     .exitOverride()
-    .configureOutput({ outputError: () => undefined })
+    // what is written as an error is only the help of a group of verbs that was named without one
+    .configureOutput({ outputError: () => undefined, writeErr: (text) => void process.stdout.write(text) })
     .configureHelp({ subcommandTerm: (command) => command.name() })
     .addHelpText('after', AFTER);
 
@@ -31,45 +34,56 @@ export function program(perform: Perform): Command {
     .option('--json', 'Print the report as one JSON document and nothing else')
     .option('-q, --quiet', 'Print nothing but errors')
     .option('--keep', 'Keep the stopped container here, renamed, instead of removing it')
-    .action((container: string, to: string, options: { json?: true; quiet?: true; keep?: true }) =>
+    .action((container: string, to: string, options: Form & { quiet?: true; keep?: true }) =>
       perform(options, async (scene) => (await import('./verbs/migrate.ts')).migrate(scene, { container, to, ...options })));
 
   root.command('ls')
     .description('List hosts, networks, and where each container is')
     .option('--json', 'Print one JSON document')
-    .action((options: { json?: true }) => perform(options, async (scene) => (await import('./verbs/ls.ts')).ls(scene, options)));
+    .action((options: Form) => perform(options, async (scene) => (await import('./verbs/ls.ts')).ls(scene, options)));
+
+  const network = root.command('network').description('Look at the networks of the cluster').usage('COMMAND').helpCommand(false);
+  network.command('ls')
+    .description('List them')
+    .option('--json', 'Print one JSON document')
+    .action((options: Form) => perform(options, async (scene) => (await import('./verbs/network.ts')).ls(scene, options)));
+  network.command('inspect')
+    .description('Show all that is known of some of them, and who is on them')
+    .argument('<network...>', "names or subnets, as 'docker coat network ls' shows them")
+    .option('--json', 'Print one JSON document, a list')
+    .action((names: string[], options: Form) => perform(options, async (scene) => (await import('./verbs/network.ts')).inspect(scene, names, options)));
 
   root.command('status')
     .description('Show how this host and its peers are, and what is on the move')
     .option('--files', 'Show instead what COAT has put on this host')
     .option('--json', 'Print one JSON document')
-    .action((options: { json?: true; files?: true }) => perform(options, async (scene) => (await import('./verbs/status.ts')).status(scene, options)));
+    .action((options: Form & { files?: true }) => perform(options, async (scene) => (await import('./verbs/status.ts')).status(scene, options)));
 
   root.command('doctor')
     .description('Look for what is wrong with this host, and say what to do')
     .option('--json', 'Print one JSON document')
-    .action((options: { json?: true }) => perform(options, async (scene) => (await import('./verbs/doctor.ts')).doctor(scene, options)));
+    .action((options: Form) => perform(options, async (scene) => (await import('./verbs/doctor.ts')).doctor(scene, options)));
 
   root.command('setup')
     .description("Tell this host's engine of the runtime that restores containers")
     .option('--dry-run', 'Only show what would be changed')
     .option('--undo', 'Take it back')
     .option('--json', 'Print one JSON document')
-    .action((options: { json?: true; dryRun?: true; undo?: true }) => perform(options, async (scene) => (await import('./verbs/setup.ts')).setup(scene, options)));
+    .action((options: Form & { dryRun?: true; undo?: true }) => perform(options, async (scene) => (await import('./verbs/setup.ts')).setup(scene, options)));
 
   root.command('init')
     .description('Make a new cluster, with this host as its first')
     .option('--name <name>', "this host's name in the cluster (default: its own, up to the first dot)")
     .option('--address <ip>', 'where the other hosts reach it (default: its only address)')
     .option('--json', 'Print one JSON document')
-    .action((options: { name?: string; address?: string; json?: true }) =>
+    .action((options: Form & { name?: string; address?: string }) =>
       perform(options, async (scene) => (await import('./verbs/cluster.ts')).init(scene, options)));
 
   root.command('token')
     .description('Make a token that lets one more host into the cluster')
     .option('--ttl <time>', 'how long it is good: 90s, 30m, 12h, 7d', '1h')
     .option('--json', 'Print one JSON document')
-    .action((options: { ttl: string; json?: true }) => perform(options, async (scene) => (await import('./verbs/cluster.ts')).token(scene, options)));
+    .action((options: Form & { ttl: string }) => perform(options, async (scene) => (await import('./verbs/cluster.ts')).token(scene, options)));
 
   root.command('join')
     .description('Join the cluster that a token is from')
@@ -77,7 +91,7 @@ export function program(perform: Perform): Command {
     .option('--name <name>', "this host's name in the cluster (default: its own, up to the first dot)")
     .option('--address <ip>', 'where the other hosts reach it (default: the one it reaches the first host from)')
     .option('--json', 'Print one JSON document')
-    .action((token: string, options: { name?: string; address?: string; json?: true }) =>
+    .action((token: string, options: Form & { name?: string; address?: string }) =>
       perform(options, async (scene) => (await import('./verbs/cluster.ts')).join(scene, token, options)));
 
   root.command('leave')
@@ -96,16 +110,23 @@ export function program(perform: Perform): Command {
   root.command('version')
     .description("Show this program's version and the agent's")
     .option('--json', 'Print one JSON document')
-    .action((options: { json?: true }) => perform(options, async (scene) => (await import('./verbs/version.ts')).version(scene, options)));
+    .action((options: Form) => perform(options, async (scene) => (await import('./verbs/version.ts')).version(scene, options)));
 
   root.command('help')
     .description('Show help for a command')
-    .argument('[command]', 'one of the above')
-    .action((name?: string) => {
-      const topic = name === undefined ? root : root.commands.find((command) => command.name() === name);
-      if (topic === undefined) throw new CoatError('usage', `docker coat: unknown command '${name}'.`, { hint: "See 'docker coat --help'." });
+    .argument('[command...]', 'one of the above')
+    .action((path: string[]) => {
+      const topic = path.reduce<Command | undefined>((command, name) => command?.commands.find((each) => each.name() === name), root);
+      if (topic === undefined) throw new CoatError('usage', `docker coat: unknown command '${path.join(' ')}'.`, { hint: "See 'docker coat --help'." });
       topic.outputHelp();
     });
 
+  for (const command of [...root.commands, ...network.commands]) if (FORMATTED.has(command.name())) command.addOption(formatOption());
   return root;
 }
+
+/** The verbs that print records. */
+const FORMATTED = new Set(['migrate', 'ls', 'inspect', 'status', 'doctor', 'setup', 'init', 'token', 'join', 'version']);
+
+const formatOption = (): Option =>
+  new Option('--format <template>', "Print with a template instead, as docker's own --format: 'json', 'table …' or fields such as {{.Host}}").argParser(parseFormat).conflicts('json');

@@ -2,7 +2,7 @@ import express, { type ErrorRequestHandler, type Express, type Response } from '
 import { z } from 'zod';
 import { CoatError } from '../../../driver/host/errors.ts';
 import type { Log } from '../../../driver/host/log.ts';
-import type { Finding, HostFile, Listing, MigrationEvent, MigrationRequest, Setup, Status, Version } from '../api.ts';
+import type { Finding, HostFile, Listing, MigrationEvent, MigrationRequest, NetworkDetails, Setup, Status, Version } from '../api.ts';
 import { problemOf, statusOf } from '../peers/problem.ts';
 import { type ClusterDoors, clusterRoutes } from './cluster.ts';
 
@@ -12,6 +12,7 @@ export interface LocalDoors {
   status(): Promise<Status>;
   doctor(): Promise<Finding[]>;
   endpoints(): Listing;
+  networks(): NetworkDetails[];
   files(): Promise<HostFile[]>;
   /** What would be changed, or taken back, of the engine's settings; with `act`, it is. */
   setup(options: { act: boolean; undo: boolean }): Promise<Setup>;
@@ -35,6 +36,7 @@ export function localApp(doors: LocalDoors): Express {
   app.get('/v1/status', async (_request, response) => void response.json(await doors.status()));
   app.get('/v1/doctor', async (_request, response) => void response.json(await doors.doctor()));
   app.get('/v1/endpoints', (_request, response) => void response.json(doors.endpoints()));
+  app.get('/v1/networks', (_request, response) => void response.json(doors.networks()));
   app.get('/v1/files', async (_request, response) => void response.json(await doors.files()));
   app.get('/v1/setup', async (request, response) => void response.json(await doors.setup({ act: false, undo: request.query['undo'] === 'yes' })));
   app.post('/v1/setup', async (request, response) => void response.json(await doors.setup({ act: true, undo: request.query['undo'] === 'yes' })));

@@ -1,5 +1,5 @@
 import type { Claim, Host, Network } from '../../../driver/overlay/records.ts';
-import type { Listing } from '../api.ts';
+import type { Listing, NetworkDetails } from '../api.ts';
 
 /** What the agent knows of the cluster; the driver's replica has it. */
 export interface Known {
@@ -15,13 +15,30 @@ export function listing({ hosts, networks, claims }: Known): Listing {
     networks: [...networks.values()]
       .map(({ name, subnet, gateway, vni, mtu }) => ({ ...(name === undefined ? {} : { name }), subnet, gateway, vni, mtu }))
       .sort(by('subnet')),
-    endpoints: [...claims.values()]
-      // an address without a MAC is only lent, not yet used
-      .filter(({ mac }) => mac !== undefined)
+    endpoints: inUse(claims)
       .map((claim) => ({ ...endpointOf(claim), network: networks.get(claim.network)?.name ?? claim.network }))
       .sort((a, b) => compare(a.network, b.network) || compare(a.ip, b.ip)),
   };
 }
+
+/** The same networks, each with all that is known of it. */
+export function networkDetails({ networks, claims }: Known): NetworkDetails[] {
+  const used = inUse(claims);
+  return [...networks.values()]
+    .map(({ key, name, subnet, gateway, vni, mtu, internal, options, reserved = [], maker }) => ({
+      ...(name === undefined ? {} : { name }),
+      ...{ subnet, gateway, vni, mtu, internal, options, reserved },
+      ...(maker === undefined ? {} : { maker }),
+      endpoints: used
+        .filter(({ network }) => network === key)
+        .map((claim) => ({ ...endpointOf(claim), names: claim.names ?? [] }))
+        .sort(by('ip')),
+    }))
+    .sort(by('subnet'));
+}
+
+/** An address without a MAC is only lent, not yet used. */
+const inUse = (claims: Known['claims']): Claim[] => [...claims.values()].filter(({ mac }) => mac !== undefined);
 
 function endpointOf({ ip, mac, host, container, movingTo }: Claim): Omit<Listing['endpoints'][number], 'network'> {
   return { ip, host, ...(mac === undefined ? {} : { mac }), ...(container === undefined ? {} : { container }), ...(movingTo === undefined ? {} : { movingTo }) };

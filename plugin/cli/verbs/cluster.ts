@@ -1,38 +1,37 @@
 import { hostname } from 'node:os';
 import { CoatError } from '../../../driver/host/errors.ts';
 import { exitCodes } from '../exit.ts';
+import { type Form, show } from '../format/show.ts';
 import { writeJson, type Scene } from '../scene.ts';
 
-interface Who {
+interface Who extends Form {
   name?: string;
   address?: string;
-  json?: true;
 }
 
 /** `docker coat init`: a new cluster with this host. */
-export async function init(scene: Scene, { json, ...who }: Who): Promise<number> {
+export async function init(scene: Scene, who: Who): Promise<number> {
   const entered = await (await scene.agent()).init(withName(who));
-  if (json) writeJson(scene.stdout, entered);
-  else scene.stdout.write(`${entered.name} (${entered.address}) is the first host of a new cluster.\nFor each other host, make a token here with 'docker coat token', and give it to 'docker coat join' there.\n`);
+  await show(scene, who, {
+    value: entered,
+    text: () => `${entered.name} (${entered.address}) is the first host of a new cluster.\nFor each other host, make a token here with 'docker coat token', and give it to 'docker coat join' there.\n`,
+  });
   return exitCodes.ok;
 }
 
 /** `docker coat join`: this host becomes one of a cluster. */
-export async function join(scene: Scene, token: string, { json, ...who }: Who): Promise<number> {
+export async function join(scene: Scene, token: string, who: Who): Promise<number> {
   const entered = await (await scene.agent()).join({ token, ...withName(who) });
-  if (json) writeJson(scene.stdout, entered);
-  else scene.stdout.write(`${entered.name} (${entered.address}) has joined the cluster of ${entered.hosts.filter(({ name }) => name !== entered.name).map(({ name }) => name).join(', ')}.\n`);
+  const others = entered.hosts.filter(({ name }) => name !== entered.name).map(({ name }) => name);
+  await show(scene, who, { value: entered, text: () => `${entered.name} (${entered.address}) has joined the cluster of ${others.join(', ')}.\n` });
   return exitCodes.ok;
 }
 
 /** `docker coat token`: one line, for `docker coat join`. How long it is good goes to standard error. */
-export async function token(scene: Scene, { ttl, json }: { ttl: string; json?: true }): Promise<number> {
+export async function token(scene: Scene, { ttl, ...form }: Form & { ttl: string }): Promise<number> {
   const made = await (await scene.agent()).token(milliseconds(ttl));
-  if (json) writeJson(scene.stdout, made);
-  else {
-    scene.stdout.write(`${made.token}\n`);
-    scene.stderr.write(`It lets one host in, until ${new Date(made.expires).toISOString().replace(/\.\d+Z$/, 'Z')}: docker coat join TOKEN\n`);
-  }
+  await show(scene, form, { value: made, text: () => `${made.token}\n` });
+  if (!form.json && !form.format) scene.stderr.write(`It lets one host in, until ${new Date(made.expires).toISOString().replace(/\.\d+Z$/, 'Z')}: docker coat join TOKEN\n`);
   return exitCodes.ok;
 }
 

@@ -1,10 +1,14 @@
 import { exitCodes } from '../exit.ts';
-import { writeJson, type Scene } from '../scene.ts';
+import { type Form, show } from '../format/show.ts';
+import type { Scene } from '../scene.ts';
 
-/** `docker coat ls`: hosts, networks, endpoints. */
-export async function ls(scene: Scene, options: { json?: true }): Promise<number> {
+/** `docker coat ls`: hosts, networks, endpoints; with a format, the endpoints. */
+export async function ls(scene: Scene, form: Form): Promise<number> {
   const listing = await (await scene.agent()).listing();
-  if (options.json) writeJson(scene.stdout, listing);
-  else scene.stdout.write((await import('../render/listing.ts')).listingText(listing));
+  await show(scene, form, {
+    value: listing,
+    records: listing.endpoints.map(({ container = '', mac = '', movingTo = '', ...endpoint }) => ({ container, ...endpoint, mac, movingTo })),
+    text: async () => (await import('../render/listing.ts')).listingText(listing),
+  });
   return exitCodes.ok;
 }

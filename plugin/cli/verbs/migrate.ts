@@ -2,13 +2,15 @@ import { CoatError } from '../../../driver/host/errors.ts';
 import type { MigrationEvent, MigrationRequest, Problem, Report } from '../../agent/api.ts';
 import type { Agent } from '../agent.ts';
 import { exitCodes } from '../exit.ts';
+import type { Format } from '../format/format.ts';
+import type { Form } from '../format/show.ts';
 import { interrupt, type Interrupt } from '../interrupt.ts';
 import { problemText } from '../problem.ts';
 import { isLive, paintFor, writeJson, type Scene } from '../scene.ts';
 import { liveWatch, plainWatch, silentWatch, warningLine, type Watch } from '../watch.ts';
 
 type Last = Extract<MigrationEvent, { type: 'done' | 'failed' }>;
-type Options = MigrationRequest & { json?: true; quiet?: true };
+type Options = MigrationRequest & Form & { quiet?: true };
 
 /**
  * `docker coat migrate`: exit code 0 means that the agent reported the move as done, and nothing else
@@ -16,11 +18,11 @@ type Options = MigrationRequest & { json?: true; quiet?: true };
  * document goes to stdout and nothing to stderr.
  */
 export async function migrate(scene: Scene, options: Options): Promise<number> {
-  const { json, quiet, ...wanted } = options;
+  const { json, format, quiet, ...wanted } = options;
   const agent = await scene.agent();
   using stop = interrupt(scene.env);
   const warned = new Set<string>();
-  const last = await follow(agent, wanted, stop, json || quiet ? silentWatch : watchFor(scene), warned);
+  const last = await follow(agent, wanted, stop, json || format || quiet ? silentWatch : watchFor(scene), warned);
   if (last === undefined && stop.signal.aborted) {
     const problem = cancelled(wanted);
     if (json) writeJson(scene.stdout, { problem });
@@ -29,7 +31,7 @@ export async function migrate(scene: Scene, options: Options): Promise<number> {
   }
   if (last === undefined) throw abandoned();
   if (json) writeJson(scene.stdout, last.type === 'failed' ? { ...last.report, problem: last.problem } : last.report);
-  else await tell(scene, last, { quiet, warned });
+  else await tell(scene, last, { quiet, format, warned });
   return last.type === 'done' && last.report.outcome === 'migrated' ? exitCodes.ok : exitCodes.failed;
 }
 
@@ -54,11 +56,12 @@ function watchFor({ stderr, env }: Scene): Watch {
   return isLive(stderr, env) ? liveWatch(stderr, clock, paintFor(stderr, env)) : plainWatch(stderr, clock);
 }
 
-async function tell({ stdout, stderr, env }: Scene, last: Last, { quiet, warned }: { quiet: true | undefined; warned: Set<string> }): Promise<void> {
+async function tell({ stdout, stderr, env }: Scene, last: Last, { quiet, format, warned }: { quiet: true | undefined; format: Format | undefined; warned: Set<string> }): Promise<void> {
   const { report } = last;
   const { reportText, whereabouts } = await import('../render/report.ts');
   const done = last.type === 'done' && report.outcome === 'migrated';
-  if (done && !quiet) stdout.write(reportText(report, paintFor(stdout, env)));
+  if (format !== undefined) stdout.write(await format.print([{ ...report, blackout: report.blackout ?? 0 }]));
+  else if (done && !quiet) stdout.write(reportText(report, paintFor(stdout, env)));
   if (!quiet) for (const message of unsaid(report, warned)) stderr.write(`${paintFor(stderr, env).yellow(warningLine(message))}\n`);
   if (last.type === 'failed') stderr.write(problemText(last.problem));
   if (!done) stderr.write(`${whereabouts(report)}\n`);

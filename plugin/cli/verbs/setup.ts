@@ -1,10 +1,14 @@
 import { exitCodes } from '../exit.ts';
-import { paintFor, writeJson, type Scene } from '../scene.ts';
+import { type Form, show } from '../format/show.ts';
+import { paintFor, type Scene } from '../scene.ts';
 
 /** `docker coat setup`: shows what changes in the engine's settings, and changes it. */
-export async function setup(scene: Scene, options: { json?: true; dryRun?: true; undo?: true }): Promise<number> {
+export async function setup(scene: Scene, options: Form & { dryRun?: true; undo?: true }): Promise<number> {
   const answer = await (await scene.agent()).setup({ act: !options.dryRun, undo: options.undo === true });
-  if (options.json) writeJson(scene.stdout, answer);
-  else scene.stdout.write((await import('../render/setup.ts')).setupText(answer, options, paintFor(scene.stdout, scene.env)));
+  await show(scene, options, {
+    value: answer,
+    records: [{ before: '', after: '', ...answer }],
+    text: async () => (await import('../render/setup.ts')).setupText(answer, options, paintFor(scene.stdout, scene.env)),
+  });
   return exitCodes.ok;
 }

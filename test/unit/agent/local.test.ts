@@ -7,7 +7,7 @@ import { CoatError } from '../../../driver/host/errors.ts';
 import { silent } from '../../../driver/host/log.ts';
 import type { MigrationEvent } from '../../../plugin/agent/api.ts';
 import { localApp, type LocalDoors } from '../../../plugin/agent/local/app.ts';
-import { listing } from '../../../plugin/agent/local/endpoints.ts';
+import { listing, networkDetails } from '../../../plugin/agent/local/endpoints.ts';
 import { PendingHandler } from '../../../plugin/agent/pending.ts';
 import { refusing } from '../../../plugin/agent/refusal.ts';
 import { closeNow, groupId, serveUnix } from '../../../plugin/agent/sockets.ts';
@@ -47,7 +47,7 @@ async function serve(doors: Partial<LocalDoors> = {}): Promise<void> {
     throw new Error('not expected');
   };
   const cluster = { init: unused, join: unused, token: unused, leave: unused, remove: unused };
-  server = await serveUnix(socketPath(), localApp({ version: () => ({ version: '1', api: 1, host: 'h1' }), status: unused, doctor: unused, endpoints: unused, files: unused, setup: unused, migrate: unused, cluster, log: silent, ...doors }), { mode: 0o660 });
+  server = await serveUnix(socketPath(), localApp({ version: () => ({ version: '1', api: 1, host: 'h1' }), status: unused, doctor: unused, endpoints: unused, networks: unused, files: unused, setup: unused, migrate: unused, cluster, log: silent, ...doors }), { mode: 0o660 });
 }
 
 describe('the local API', () => {
@@ -154,6 +154,9 @@ describe('the listing', () => {
     });
     expect(shown.hosts).toEqual([{ name: 'h1', address: '10.1.0.1' }, { name: 'h2', address: '10.1.0.2' }]);
     expect(shown.networks).toEqual([{ name: 'n1', subnet: '10.0.0.0/24', gateway: '10.0.0.1', vni: 5, mtu: 1450 }]);
+    expect(networkDetails({ hosts: new Map(), networks: new Map([['k', network]]), claims: new Map([['1', claims[1]!], ['2', claims[2]!]]) })).toEqual([
+      { name: 'n1', subnet: '10.0.0.0/24', gateway: '10.0.0.1', vni: 5, mtu: 1450, internal: false, options: {}, reserved: [], endpoints: [{ ip: '10.0.0.9', mac: 'a', host: 'h1', container: 'web', names: [] }] },
+    ]);
     expect(shown.endpoints).toEqual([
       { network: 'n1', ip: '10.0.0.9', mac: 'a', host: 'h1', container: 'web' },
       { network: 'n1', ip: '10.0.0.10', mac: 'b', host: 'h1' },

@@ -3,7 +3,7 @@ import { chmodSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { coat, FakeAgent, json, listing, scratch, status, version } from './support.ts';
+import { coat, FakeAgent, json, listing, networks, scratch, status, version } from './support.ts';
 import manifest from '../../../package.json' with { type: 'json' };
 
 describe('what docker asks', () => {
@@ -17,7 +17,7 @@ describe('what docker asks', () => {
     const { code, stdout, stderr } = await coat(line.split(' '));
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout).toMatch(/^Usage: docker coat COMMAND\n/);
-    for (const verb of ['migrate', 'ls', 'status', 'doctor', 'setup', 'init', 'token', 'join', 'leave', 'rm', 'version', 'help']) expect(stdout).toMatch(new RegExp(`^ +${verb} +\\w`, 'm'));
+    for (const verb of ['migrate', 'ls', 'network', 'status', 'doctor', 'setup', 'init', 'token', 'join', 'leave', 'rm', 'version', 'help']) expect(stdout).toMatch(new RegExp(`^ +${verb} +\\w`, 'm'));
   });
 
   test.each([['coat migrate --help'], ['help coat migrate'], ['coat help migrate'], ['--help coat migrate']])('docker %s shows one', async (line) => {
@@ -35,6 +35,10 @@ describe('a wrong command line', () => {
     ['ls --jsn', "docker coat ls: unknown option '--jsn'.\nDid you mean --json? See 'docker coat ls --help'.\n"],
     ['migrate web', "docker coat migrate: missing required argument 'host'.\nSee 'docker coat migrate --help'.\n"],
     ['ls web', "docker coat ls: too many arguments for 'ls': expected 0 arguments but got 1.\nSee 'docker coat ls --help'.\n"],
+    ['network mv', "docker coat network: unknown command 'mv'.\nSee 'docker coat network --help'.\n"],
+    ['network inspect', "docker coat network inspect: missing required argument 'network'.\nSee 'docker coat network inspect --help'.\n"],
+    ['ls --json --format json', "docker coat ls: option '--format <template>' cannot be used with option '--json'.\nSee 'docker coat ls --help'.\n"],
+    ['ls --format {{.Host', "--format: a {{ without its }}.\ndocs/commands.md has what a format may contain; an example: '{{.Container}} {{.Host}}'.\n"],
     ['help mv', "docker coat: unknown command 'mv'.\nSee 'docker coat --help'.\n"],
   ])('%s', async (line, stderr) => {
     expect(await coat(['coat', ...line.split(' ')])).toEqual({ code: 125, signal: null, stdout: '', stderr });
@@ -131,6 +135,58 @@ describe('the agent answers', () => {
     await using agent = await FakeAgent.listen(routes);
     expect(JSON.parse((await coat(['coat', 'ls', '--json'], agent)).stdout)).toEqual(listing);
     expect(JSON.parse((await coat(['coat', 'status', '--json'], agent)).stdout)).toEqual(status);
+  });
+
+  test.each([
+    ['ls --format {{.Container}}={{.IP}}', 'web=10.42.0.2\nworker=10.42.0.3\n=10.42.0.4\ndb=10.42.0.5\n'],
+    ['ls --format table {{.Container}}\\t{{.MovingTo}}', 'CONTAINER   MOVING TO\nweb\nworker      beta\n\ndb\n'],
+    ['status --format {{.store.state}} {{range .Hosts}}{{.Name}},{{end}}', 'ok alpha,beta,\n'],
+    ['version --format {{.Agent.Version}}', '9.8.7\n'],
+    ['network ls', 'NETWORK   SUBNET         GATEWAY     VNI    MTU    INTERNAL   CONTAINERS\nn1        10.42.0.0/24   10.42.0.1   4242   1450   no         1\n-         10.43.0.0/24   -           4243   1400   yes        0\n'],
+    ['network ls --format {{.Name}} {{.MTU}} {{len .Endpoints}}', 'n1 1450 1\n 1400 0\n'],
+    ['network inspect n1 --format {{json .Options}} {{.Maker}}', '{"vni":"4242"} alpha\n'],
+  ])('docker coat %s', async (line, stdout) => {
+    await using agent = await FakeAgent.listen({ ...routes, 'GET /v1/networks': json(networks) });
+    const [words, format] = line.split(' --format ');
+    expect(await coat(['coat', ...words!.split(' '), ...(format === undefined ? [] : ['--format', format])], agent)).toMatchObject({ code: 0, stderr: '', stdout });
+  });
+
+  test('network inspect', async () => {
+    await using agent = await FakeAgent.listen({ 'GET /v1/networks': json(networks) });
+    expect((await coat(['coat', 'network', 'inspect', 'n1', '10.43.0.0/24'], agent)).stdout).toBe(`Name:      n1
+Subnet:    10.42.0.0/24
+Gateway:   10.42.0.1
+VNI:       4242
+MTU:       1450
+Internal:  no
+Options:   vni=4242
+Reserved:  10.42.0.9
+Made on:   alpha
+
+CONTAINER   IP          MAC                 HOST                     NAMES
+web         10.42.0.2   02:42:0a:2a:00:02   alpha (moving to beta)   web, www
+
+Name:      -
+Subnet:    10.43.0.0/24
+Gateway:   none
+VNI:       4243
+MTU:       1400
+Internal:  yes
+Options:   -
+Reserved:  -
+Made on:   -
+`);
+    expect(JSON.parse((await coat(['coat', 'network', 'inspect', '--json', 'n1'], agent)).stdout)).toEqual([networks[0]]);
+    expect(await coat(['coat', 'network', 'inspect', 'n1', 'n2'], agent)).toMatchObject({ code: 1, stdout: '', stderr: expect.stringMatching(/^There is no coat network "n2"\.\nSee /) as string });
+  });
+
+  test('a field that is not there is named, with those that are', async () => {
+    await using agent = await FakeAgent.listen(routes);
+    expect(await coat(['coat', 'ls', '--format', '{{.Nmae}}'], agent)).toMatchObject({
+      code: 1,
+      stdout: '',
+      stderr: '--format: there is no field .Nmae.\nThere are .Container, .Network, .Ip, .Host, .Mac, .MovingTo.\n',
+    });
   });
 
   test('status --files', async () => {

@@ -14,16 +14,20 @@ async function offered(words: string[], env: NodeJS.ProcessEnv = {}): Promise<st
 
 describe('completion', () => {
   test.each([
-    [[''], ['migrate', 'ls', 'status', 'doctor', 'setup', 'init', 'token', 'join', 'leave', 'rm', 'version', 'help']],
+    [[''], ['migrate', 'ls', 'network', 'status', 'doctor', 'setup', 'init', 'token', 'join', 'leave', 'rm', 'version', 'help']],
     [['mi'], ['migrate']],
     [['x'], []],
-    [['help', ''], ['migrate', 'ls', 'status', 'doctor', 'setup', 'init', 'token', 'join', 'leave', 'rm', 'version']],
+    [['help', ''], ['migrate', 'ls', 'network', 'status', 'doctor', 'setup', 'init', 'token', 'join', 'leave', 'rm', 'version']],
     [['help', 'ls', ''], []],
     [['-'], ['--help']],
-    [['ls', '--'], ['--json', '--help']],
+    [['ls', '--'], ['--json', '--format', '--help']],
+    [['network', ''], ['ls', 'inspect']],
+    [['network', 'i'], ['inspect']],
+    [['network', 'nope', ''], []],
+    [['network', 'ls', '--j'], ['--json']],
     [['ls', ''], []],
-    [['migrate', '-'], ['--json', '--quiet', '--keep', '--help']],
-    [['migrate', '-q', '--keep', '--'], ['--json', '--help']],
+    [['migrate', '-'], ['--json', '--quiet', '--keep', '--format', '--help']],
+    [['migrate', '-q', '--keep', '--'], ['--json', '--format', '--help']],
     [['nope', ''], []],
   ])('%j offers %j', async (words, values) => {
     expect(await offered(words)).toEqual(values);
@@ -35,6 +39,9 @@ describe('completion', () => {
     expect(await offered(['migrate', 'we'], agent.env)).toEqual(['web']);
     expect(await offered(['migrate', '--keep', 'web', ''], agent.env)).toEqual(['beta']);
     expect(await offered(['migrate', 'web', 'beta', ''], agent.env)).toEqual([]);
+    expect(await offered(['migrate', '--format', '{{.To}}', 'web', ''], agent.env)).toEqual(['beta']);
+    expect(await offered(['network', 'inspect', ''], agent.env)).toEqual(['n1', '10.43.0.0/24']);
+    expect(await offered(['network', 'inspect', 'n1', ''], agent.env)).toEqual(['10.43.0.0/24']);
     expect(await offered(['rm', ''], agent.env)).toEqual(['beta']);
     expect(await offered(['rm', 'beta', ''], agent.env)).toEqual([]);
   });

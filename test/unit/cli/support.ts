@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 import { afterAll } from 'vitest';
-import type { Listing, MigrationEvent, Report, Status, Version } from '../../../plugin/agent/api.ts';
+import type { Listing, MigrationEvent, NetworkDetails, Report, Status, Version } from '../../../plugin/agent/api.ts';
 
 let root: string | undefined;
 
@@ -141,6 +141,14 @@ export const listing: Listing = {
     { network: 'n1', ip: '10.42.0.5', host: 'beta', container: 'db' },
   ],
 };
+
+export const networks: NetworkDetails[] = [
+  {
+    ...{ name: 'n1', subnet: '10.42.0.0/24', gateway: '10.42.0.1', vni: 4242, mtu: 1450, internal: false, options: { vni: '4242' }, reserved: ['10.42.0.9'], maker: 'alpha' },
+    endpoints: [{ ip: '10.42.0.2', mac: '02:42:0a:2a:00:02', host: 'alpha', container: 'web', movingTo: 'beta', names: ['web', 'www'] }],
+  },
+  { subnet: '10.43.0.0/24', gateway: '10.43.0.1', vni: 4243, mtu: 1400, internal: true, options: {}, reserved: [], endpoints: [] },
+];
 
 export const status: Status = {
   ...version,
