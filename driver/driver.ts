@@ -45,10 +45,19 @@ export interface DriverOptions {
   /** UDP port of the tunnels, the same on all hosts. */
   vxlanPort?: number;
   log: Log;
+  observer?: Observer;
   /** By default the network namespace this process is in. */
   kernel?: Kernel;
   /** Between two audits of the kernel, in ms. */
   auditEvery?: number;
+}
+
+/** Hears how long things took, ms, and whether they went well. */
+export interface Observer {
+  /** A call of Docker, such as `NetworkDriver.Join`. */
+  called(method: string, ms: number, ok: boolean): void;
+  /** A pass of the reconciler. */
+  passed(ms: number, ok: boolean): void;
 }
 
 export interface Driver {
@@ -112,7 +121,7 @@ export async function createDriver(options: DriverOptions): Promise<Driver> {
     plan: plan(replica, local.attachments(replica.networks), { host, address, vxlanPort }),
     revision: replica.revision,
   });
-  const reconciler = createReconciler({ kernel, hostRoot, wanted, log });
+  const reconciler = createReconciler({ kernel, hostRoot, wanted, log, passed: (ms, ok) => options.observer?.passed(ms, ok) });
   const offers = new Offers();
   const pool = options.pool ?? parseAddressPool(DEFAULT_POOL);
   const routes = async (): Promise<string[]> => routesInto(pool, await destinations(kernel));
@@ -125,7 +134,7 @@ export async function createDriver(options: DriverOptions): Promise<Driver> {
     return overlayMtu([...(await routeMtus(kernel, peers.map((peer) => peer.address))), ...seen]);
   };
   const ipam = new Ipam({ ...room, releases, spares, mtu, pool, routes });
-  const app = createApp(methods(room, ipam), log);
+  const app = createApp(methods(room, ipam), log, (method, ms, ok) => options.observer?.called(method, ms, ok));
   const places = new KeyedQueue();
   let audit: NodeJS.Timeout | undefined;
   let unsubscribe: (() => void) | undefined;

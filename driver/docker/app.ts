@@ -1,6 +1,7 @@
 import express, { type ErrorRequestHandler, type Express, type Request, type Response } from 'express';
 import { CoatError, codeOf } from '../host/errors.ts';
 import type { Log } from '../host/log.ts';
+import { operate } from '../host/operation.ts';
 import type { Method } from './methods.ts';
 
 /** moby pkg/plugins/transport. */
@@ -13,14 +14,16 @@ const LARGEST = 4 * 1024 * 1024;
  * The plugin protocol over HTTP. It knows nothing but JSON and `{Err}`: Docker's clients show that
  * field to the user with any status but 200, for both kinds of driver. Docker sends no Content-Type,
  * and after a broken connection it repeats the call without its body (pkg/plugins/client.go).
+ *
+ * @param called told of each call: its name, how long it took, ms, and whether it went well
  */
-export function createApp(methods: Record<string, Method>, log: Log): Express {
+export function createApp(methods: Record<string, Method>, log: Log, called: (method: string, ms: number, ok: boolean) => void = () => undefined): Express {
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
   app.use(express.raw({ type: () => true, limit: LARGEST }));
   for (const [name, method] of Object.entries(methods)) {
-    app.post(`/${name}`, (request: Request, response: Response) => void answer(name, method, request, response));
+    app.post(`/${name}`, (request: Request, response: Response) => void operate(() => answer(name, method, request, response)));
   }
   app.use((request: Request, response: Response) => fail(response, 404, `coat does not have ${request.path.slice(1, 100)}`));
   const broken: ErrorRequestHandler = (error: unknown, request, response, _next) => {
@@ -34,8 +37,11 @@ export function createApp(methods: Record<string, Method>, log: Log): Express {
     try {
       const result = await method.run(read(method, request.body));
       send(response, 200, result ?? {});
-      log.debug({ method: name, ms: Math.round(performance.now() - started) }, 'answered Docker');
+      const ms = performance.now() - started;
+      called(name, ms, true);
+      log.debug({ method: name, ms: Math.round(ms) }, 'answered Docker');
     } catch (error) {
+      called(name, performance.now() - started, false);
       log.warn({ err: error, method: name, code: codeOf(error) }, 'refused Docker');
       fail(response, 500, sentence(error));
     }

@@ -41,6 +41,15 @@ export interface Reconciler {
   stop(): void;
 }
 
+export interface ReconcilerOptions {
+  kernel: Kernel;
+  hostRoot: string;
+  wanted: () => Wanted;
+  log: Log;
+  /** Told of each pass: how long it took, ms, and whether it went well. */
+  passed?: (ms: number, ok: boolean) => void;
+}
+
 /**
  * Level-triggered: every pass compares all there should be with all there is, so a missed event, a
  * crash or a restart is not a special case.
@@ -48,7 +57,7 @@ export interface Reconciler {
  * INVARIANT: one pass at a time, and its plan is made after it looked at the kernel: whoever writes
  * a record before making an interface never sees that interface removed as unexplained.
  */
-export function createReconciler({ kernel, hostRoot, wanted, log }: { kernel: Kernel; hostRoot: string; wanted: () => Wanted; log: Log }): Reconciler {
+export function createReconciler({ kernel, hostRoot, wanted, log, passed }: ReconcilerOptions): Reconciler {
   const queue = new Queue();
   const rules = new Rules(kernel);
   const successors = new Successors();
@@ -63,6 +72,15 @@ export function createReconciler({ kernel, hostRoot, wanted, log }: { kernel: Ke
   let forwarding = false;
 
   async function pass(look: boolean, lookAtRules = false): Promise<void> {
+    const started = performance.now();
+    const tell = (ok: boolean): void => passed?.(performance.now() - started, ok);
+    await rounds(look, lookAtRules).then(() => tell(true), (error: unknown) => {
+      tell(false);
+      throw error;
+    });
+  }
+
+  async function rounds(look: boolean, lookAtRules: boolean): Promise<void> {
     if (look) believed = undefined;
     for (let round = 1; ; round += 1) {
       believed ??= await observe(kernel);

@@ -26,6 +26,8 @@ import { listing, networkDetails } from './local/endpoints.ts';
 import { examine } from './local/doctor.ts';
 import { gatherStatus } from './local/status.ts';
 import type { Membership } from './membership.ts';
+import { Metrics } from './metrics/metrics.ts';
+import { serveMetrics } from './metrics/serve.ts';
 import { PathMtus } from './mtu/paths.ts';
 import { keepNetworks } from './networks/keep.ts';
 import { removeNetworks } from './networks/remove.ts';
@@ -71,6 +73,7 @@ export async function startAgent(cluster: Cluster, paths: Paths, doors: ClusterD
   const store = new EtcdStore(wayToEtcd(membership, peers, etcd.socket));
 
   const pathMtus = new PathMtus({ peers: () => membership.all().filter(({ name }) => name !== me.name), log });
+  const metrics = new Metrics();
   const driver = await createDriver({
     host: me.name,
     address: me.address,
@@ -80,6 +83,7 @@ export async function startAgent(cluster: Cluster, paths: Paths, doors: ClusterD
     vxlanPort: common.vxlanPort,
     pool: common.pool,
     carries: (address) => pathMtus.to(address),
+    observer: metrics,
     log,
   });
   const docker = connectEngine(paths.dockerSocket);
@@ -90,7 +94,7 @@ export async function startAgent(cluster: Cluster, paths: Paths, doors: ClusterD
     host,
     criu,
     containers: createContainers(() => docker),
-    overlay: overlayOf(driver, membership),
+    overlay: overlayOf(driver, membership, log),
     store,
     peers,
     journal: new Journal(paths.journals),
@@ -119,6 +123,17 @@ export async function startAgent(cluster: Cluster, paths: Paths, doors: ClusterD
 
   pathMtus.start();
   driver.replica.onChange(() => pathMtus.peersMayHaveChanged());
+
+  metrics.watch({
+    version,
+    replica: driver.replica,
+    endpoints: () => driver.endpointsOnEngine().length,
+    repaired: () => driver.repaired,
+    moving: () => mover.list().length,
+    peers,
+    carries: (address) => pathMtus.to(address),
+  });
+  const closeMetrics = common.metricsPort === undefined ? undefined : serveMetrics(common.metricsPort, () => metrics.text(), log);
 
   const networksOfAll = (): { name: string; mtu: number }[] => [...driver.replica.networks.values()].map(({ name, subnet, mtu }) => ({ name: name ?? subnet, mtu }));
   const status = (): Promise<Status> =>
@@ -150,7 +165,11 @@ export async function startAgent(cluster: Cluster, paths: Paths, doors: ClusterD
         }),
       endpoints: () => listing(driver.replica),
       networks: () => networkDetails(driver.replica),
-      migrate: (request, emit, signal) => mover.migrate(request, emit, signal),
+      metrics: () => metrics.text(),
+      migrate: (request, emit, signal) => mover.migrate(request, (event) => {
+        if (event.type === 'done' || event.type === 'failed') metrics.moved(event.report);
+        emit(event);
+      }, signal),
       ...installationDoors({ host, docker, paths, log }),
       cluster: doors,
       log,
@@ -170,6 +189,7 @@ export async function startAgent(cluster: Cluster, paths: Paths, doors: ClusterD
     async stop() {
       ending.abort();
       pathMtus.stop();
+      await closeMetrics?.();
       await networks.stop();
       await driver.stop();
       await store.close();

@@ -2,6 +2,7 @@
  * The agent's local API, version 1: HTTP over the unix socket `/run/coat/agent.sock`.
  * `docker coat` uses only this.
  *
+ *     GET  /metrics         → numbers for Prometheus, as text; docs/metrics.md
  *     GET  /v1/version      → Version
  *     GET  /v1/status       → Status
  *     GET  /v1/doctor       → Finding[]

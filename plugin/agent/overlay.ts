@@ -1,13 +1,20 @@
 import type { Driver } from '../../driver/driver.ts';
+import type { Log } from '../../driver/host/log.ts';
 import type { Overlay } from '../migration/ports.ts';
 import type { Membership } from './membership.ts';
 
 /** The network, as a move sees it. */
-export function overlayOf(driver: Driver, membership: Membership): Overlay {
+export function overlayOf(driver: Driver, membership: Membership, log: Log): Overlay {
   return {
-    expect: (arrival) => driver.expect(arrival),
+    expect: async (arrival) => {
+      await driver.expect(arrival);
+      log.info({ network: arrival.network, ip: arrival.ip }, 'an endpoint is about to arrive');
+    },
     accept: (network, ip) => driver.accept(network, ip),
-    release: (network, ip) => driver.release(network, ip),
+    release: async (network, ip) => {
+      await driver.release(network, ip);
+      log.info({ network, ip }, 'an endpoint has arrived');
+    },
     forget: (network, ip) => driver.forget(network, ip),
     cut: (network, ip) => driver.cut(network, ip),
     uncut: (network, ip) => driver.uncut(network, ip),

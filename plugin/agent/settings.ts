@@ -26,6 +26,8 @@ export interface Common {
   vxlanPort: number;
   /** Where the subnets come from that nobody names. */
   pool: AddressPool;
+  /** TCP port of loopback on which the metrics are; absent where they are on the local socket only. */
+  metricsPort?: number;
 }
 
 /** What an agent knows whose settings name the hosts of the cluster. */
@@ -36,13 +38,12 @@ export interface Settings extends Basics, Common {
   secret: string;
 }
 
-const Port = (name: string, fallback: number) =>
+const Port = (name: string) =>
   z
     .string()
     .regex(/^\d*$/, `${name} must be a number`)
-    .transform((text) => (text === '' ? fallback : Number(text)))
-    .pipe(z.number().min(1, `${name} must be between 1 and 65535`).max(65535, `${name} must be between 1 and 65535`))
-    .default(fallback);
+    .transform(Number)
+    .pipe(z.number().min(1, `${name} must be between 1 and 65535`).max(65535, `${name} must be between 1 and 65535`));
 
 const BasicsShape = z.object({
   COAT_HOST_ROOT: z.string().regex(/^(\/.*)?$/, 'COAT_HOST_ROOT must be an absolute path').default(''),
@@ -50,8 +51,9 @@ const BasicsShape = z.object({
 });
 
 const CommonShape = z.object({
-  COAT_PORT: Port('COAT_PORT', DEFAULT_PORT),
-  COAT_VXLAN_PORT: Port('COAT_VXLAN_PORT', DEFAULT_VXLAN_PORT),
+  COAT_PORT: Port('COAT_PORT').default(DEFAULT_PORT),
+  COAT_VXLAN_PORT: Port('COAT_VXLAN_PORT').default(DEFAULT_VXLAN_PORT),
+  COAT_METRICS_PORT: Port('COAT_METRICS_PORT').optional(),
   COAT_POOL: z.string().default(DEFAULT_POOL).transform(parsePool),
 });
 
@@ -76,7 +78,7 @@ export function readBasics(env: NodeJS.ProcessEnv): Basics {
 export function readCommon(env: NodeJS.ProcessEnv): Common {
   const parsed = CommonShape.safeParse(given(env, CommonShape));
   if (!parsed.success) throw wrong(parsed.error.issues.map((issue) => issue.message));
-  return { port: parsed.data.COAT_PORT, vxlanPort: parsed.data.COAT_VXLAN_PORT, pool: parsed.data.COAT_POOL };
+  return commonOf(parsed.data);
 }
 
 /**
@@ -98,10 +100,13 @@ export function readSettings(env: NodeJS.ProcessEnv): Settings | undefined {
     host: value.COAT_HOST,
     hosts: value.COAT_HOSTS,
     secret: value.COAT_SECRET,
-    port: value.COAT_PORT,
-    vxlanPort: value.COAT_VXLAN_PORT,
-    pool: value.COAT_POOL,
+    ...commonOf(value),
   };
+}
+
+function commonOf(value: z.output<typeof CommonShape>): Common {
+  const metricsPort = value.COAT_METRICS_PORT;
+  return { port: value.COAT_PORT, vxlanPort: value.COAT_VXLAN_PORT, pool: value.COAT_POOL, ...(metricsPort === undefined ? {} : { metricsPort }) };
 }
 
 /** What there is in the environment for a shape: Docker gives a setting that nobody has set as an empty one. */

@@ -1,8 +1,11 @@
+import { AsyncResource } from 'node:async_hooks';
 import express, { type ErrorRequestHandler, type Express, type Response } from 'express';
 import { z } from 'zod';
 import { CoatError } from '../../../driver/host/errors.ts';
 import type { Log } from '../../../driver/host/log.ts';
+import { operate, renameOperation } from '../../../driver/host/operation.ts';
 import type { Finding, HostFile, Listing, MigrationEvent, MigrationRequest, NetworkDetails, Setup, Status, Version } from '../api.ts';
+import { CONTENT_TYPE } from '../metrics/serve.ts';
 import { problemOf, statusOf } from '../peers/problem.ts';
 import { type ClusterDoors, clusterRoutes } from './cluster.ts';
 
@@ -13,6 +16,8 @@ export interface LocalDoors {
   doctor(): Promise<Finding[]>;
   endpoints(): Listing;
   networks(): NetworkDetails[];
+  /** In the text format of Prometheus. */
+  metrics(): Promise<string>;
   files(): Promise<HostFile[]>;
   /** What would be changed, or taken back, of the engine's settings; with `act`, it is. */
   setup(options: { act: boolean; undo: boolean }): Promise<Setup>;
@@ -32,6 +37,12 @@ export function localApp(doors: LocalDoors): Express {
   const app = express();
   app.disable('x-powered-by');
   app.use(express.json({ type: () => true, limit: '64kb' }));
+  app.use((request, response, next) => operate(() => {
+    const started = performance.now();
+    response.on('close', AsyncResource.bind(() => doors.log.debug({ path: request.path, status: response.statusCode, ms: Math.round(performance.now() - started) }, 'answered a command')));
+    next();
+  }));
+  app.get('/metrics', async (_request, response) => void response.type(CONTENT_TYPE).send(await doors.metrics()));
   app.get('/v1/version', (_request, response) => void response.json(doors.version()));
   app.get('/v1/status', async (_request, response) => void response.json(await doors.status()));
   app.get('/v1/doctor', async (_request, response) => void response.json(await doors.doctor()));
@@ -71,7 +82,12 @@ async function streamMigration(doors: LocalDoors, request: MigrationRequest, res
     if (!response.writableFinished) cancel.abort(new CoatError('cancelled', 'the migration was cancelled'));
   });
   response.type('application/x-ndjson');
-  await doors.migrate(request, (event) => void (response.destroyed || response.write(`${JSON.stringify(event)}\n`)), cancel.signal);
+  const emit = (event: MigrationEvent): void => {
+    // from its first event on the operation is the move, so that what it logs, on both hosts, is found by the id in its report
+    if (event.type === 'started') renameOperation(event.id);
+    if (!response.destroyed) response.write(`${JSON.stringify(event)}\n`);
+  };
+  await doors.migrate(request, emit, cancel.signal);
   response.end();
 }
 

@@ -10,7 +10,7 @@ import { peerLost, peerTimeout } from './errors.ts';
 import { errorFrom } from './problem.ts';
 import { type Ends, Pulse } from './pulse.ts';
 import type { Security } from './tls.ts';
-import { CHUNK, HEADERS, KIND, TO } from './wire.ts';
+import { CHUNK, HEADERS, headersTo, KIND } from './wire.ts';
 
 const CALL_MS = 30_000;
 /** A living agent answers a ping at once; ms. */
@@ -46,7 +46,7 @@ export class PeerClient implements Peer {
 
   async tunnel(path: string): Promise<Duplex> {
     const connection = await this.#dial(true);
-    const made = request({ path, headers: { ...HEADERS.upgrade, [TO]: this.name }, createConnection: () => connection });
+    const made = request({ path, headers: { ...HEADERS.upgrade, ...headersTo(this.name) }, createConnection: () => connection });
     const stop = this.#pulse.watch(connection);
     connection.once('close', stop);
     return new Promise((resolve, reject) => {
@@ -111,7 +111,7 @@ export class PeerClient implements Peer {
 
   #requestOptions(path: string, content: { body: string } | { stream: Readable }): RequestOptions {
     const kind = 'body' in content ? { 'content-type': 'application/json', 'content-length': Buffer.byteLength(content.body) } : { [KIND]: 'upload' };
-    return { agent: this.#pool, method: 'POST', host: this.name, path, headers: { ...kind, [TO]: this.name }, highWaterMark: CHUNK } as RequestOptions;
+    return { agent: this.#pool, method: 'POST', host: this.name, path, headers: { ...kind, ...headersTo(this.name) }, highWaterMark: CHUNK } as RequestOptions;
   }
 
   /** A failure as the caller shall see it: a cancellation stays one, everything nameless is a broken connection. */

@@ -4,7 +4,7 @@ import type { Drain } from '../peer.ts';
 import type { OnRead } from './dial.ts';
 import { peerLost } from './errors.ts';
 import { errorFrom } from './problem.ts';
-import { HEADERS, TO } from './wire.ts';
+import { HEADERS, headersTo } from './wire.ts';
 
 /** As much as the TLS library hands out at once is a quarter of this, bytes. */
 const BUFFER = 64 << 10;
@@ -54,7 +54,7 @@ export async function drain(dial: DialInto, peer: string, path: string, take: (b
     socket.destroy();
   });
   socket.once('close', () => fail(new Error('the connection was closed')));
-  socket.write([`GET ${path} HTTP/1.1`, `host: ${peer}`, ...Object.entries({ ...HEADERS.upgrade, [TO]: peer }).map(([name, value]) => `${name}: ${value}`), '', ''].join('\r\n'));
+  socket.write([`GET ${path} HTTP/1.1`, `host: ${peer}`, ...Object.entries({ ...HEADERS.upgrade, ...headersTo(peer) }).map(([name, value]) => `${name}: ${value}`), '', ''].join('\r\n'));
   await opened.promise;
   return { ended: ended.promise, destroy: (error) => socket.destroy(error) };
 }

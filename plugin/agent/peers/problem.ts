@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { codeOf, CoatError, explain } from '../../../driver/host/errors.ts';
+import { operation } from '../../../driver/host/operation.ts';
 import type { Problem } from '../api.ts';
 
 const Shape = z.object({ code: z.string(), message: z.string(), hint: z.string().optional() });
@@ -9,7 +10,7 @@ export function problemOf(error: unknown): Problem {
   if (error instanceof CoatError) {
     return { code: error.code, message: explain(error), ...(error.hint === undefined ? {} : { hint: error.hint }) };
   }
-  return { code: 'internal', message: `${explain(error)}${codeOf(error) === undefined ? '' : ` [${codeOf(error)}]`}`, hint: 'the log of the agent says more' };
+  return { code: 'internal', message: `${explain(error)}${codeOf(error) === undefined ? '' : ` [${codeOf(error)}]`}`, hint: `the log of the agent says more${operation() === undefined ? '' : ` (op ${operation()})`}` };
 }
 
 /** The HTTP status of an error: 400 for what the caller can put right, 500 for what is ours. */

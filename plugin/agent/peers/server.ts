@@ -4,10 +4,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { TLSSocket } from 'node:tls';
 import { codeOf, CoatError, explain } from '../../../driver/host/errors.ts';
 import type { Log } from '../../../driver/host/log.ts';
+import { operate } from '../../../driver/host/operation.ts';
 import { noSuchRoute, type RouteTable } from './routes.ts';
 import { problemOf, statusOf } from './problem.ts';
 import type { Security } from './tls.ts';
-import { CHUNK, HEADERS, KIND, TO } from './wire.ts';
+import { CHUNK, HEADERS, KIND, OPERATION, TO } from './wire.ts';
 
 /** A call's body is a small record; a large one is a mistake. Bytes. */
 const BODY_LIMIT = 16 << 20;
@@ -58,8 +59,8 @@ export class PeerServer {
     this.#server.on('tlsClientError', (error, socket) => {
       options.log.warn({ address: socket.remoteAddress, why: error.message }, 'refused a connection: wrong secret, or not a host of this cluster');
     });
-    this.#server.on('request', (request, response) => void this.#answer(request, response));
-    this.#server.on('upgrade', (request, socket, head) => this.#tunnel(request, socket as TLSSocket, head));
+    this.#server.on('request', (request, response) => void operate(() => this.#answer(request, response), operationOf(request)));
+    this.#server.on('upgrade', (request, socket, head) => operate(() => this.#tunnel(request, socket as TLSSocket, head), operationOf(request)));
   }
 
   /** Port the server listens on, once it does. */
@@ -113,10 +114,12 @@ export class PeerServer {
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const started = performance.now();
     try {
       const guest = this.#options.routes.find('guest', request.url ?? '');
       const answer = guest === undefined ? await this.#dispatch(request) : await guest(await jsonOf(request, GUEST_BODY_LIMIT));
       respond(response, 200, answer ?? null);
+      this.#options.log.debug({ path: request.url, ms: Math.round(performance.now() - started) }, 'answered a peer');
     } catch (error) {
       this.#options.log.debug({ err: error, path: request.url }, 'a peer is told of an error');
       respond(response, statusOf(error), problemOf(error));
@@ -169,6 +172,8 @@ export class PeerServer {
     return { from, url: new URL(request.url ?? '/', 'coat://agent') };
   }
 }
+
+const operationOf = ({ headers }: IncomingMessage): string | undefined => [headers[OPERATION]].flat()[0];
 
 async function jsonOf(request: IncomingMessage, limit: number): Promise<unknown> {
   const chunks: Buffer[] = [];

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { CoatError } from '../../../driver/host/errors.ts';
 import { silent } from '../../../driver/host/log.ts';
+import { operation } from '../../../driver/host/operation.ts';
 import type { MigrationEvent } from '../../../plugin/agent/api.ts';
 import { localApp, type LocalDoors } from '../../../plugin/agent/local/app.ts';
 import { listing, networkDetails } from '../../../plugin/agent/local/endpoints.ts';
@@ -47,7 +48,7 @@ async function serve(doors: Partial<LocalDoors> = {}): Promise<void> {
     throw new Error('not expected');
   };
   const cluster = { init: unused, join: unused, token: unused, leave: unused, remove: unused };
-  server = await serveUnix(socketPath(), localApp({ version: () => ({ version: '1', api: 1, host: 'h1' }), status: unused, doctor: unused, endpoints: unused, networks: unused, files: unused, setup: unused, migrate: unused, cluster, log: silent, ...doors }), { mode: 0o660 });
+  server = await serveUnix(socketPath(), localApp({ version: () => ({ version: '1', api: 1, host: 'h1' }), status: unused, doctor: unused, endpoints: unused, networks: unused, metrics: unused, files: unused, setup: unused, migrate: unused, cluster, log: silent, ...doors }), { mode: 0o660 });
 }
 
 describe('the local API', () => {
@@ -85,6 +86,33 @@ describe('the local API', () => {
     const { status, text } = await answer('POST', '/v1/migrations', '{"container":"web","to":"h2","keep":true}');
     expect(status).toBe(200);
     expect(text.trimEnd().split('\n').map((line) => JSON.parse(line) as MigrationEvent)).toEqual([{ ...started, container: 'web' }, { type: 'phase', phase: 'planned' }]);
+  });
+
+  it('makes each request an operation, and a migration the one its report has the id of', async () => {
+    const ops: (string | undefined)[] = [];
+    await serve({
+      version: () => {
+        ops.push(operation());
+        return { version: '1', api: 1, host: 'h1' };
+      },
+      migrate: async (_wanted, emit) => {
+        ops.push(operation());
+        emit(started);
+        await Promise.resolve();
+        ops.push(operation());
+      },
+      status: () => Promise.reject(new Error('broken')),
+    });
+    await answer('GET', '/v1/version');
+    await answer('POST', '/v1/migrations', '{"container":"web","to":"h2"}');
+    expect(ops).toEqual([expect.stringMatching(/^[0-9a-f]{12}$/), expect.stringMatching(/^[0-9a-f]{12}$/), started.id]);
+    expect(ops[0]).not.toBe(ops[1]);
+    expect(JSON.parse((await answer('GET', '/v1/status')).text)).toMatchObject({ code: 'internal', hint: expect.stringMatching(/^the log of the agent says more \(op [0-9a-f]{12}\)$/) as string });
+  });
+
+  it('has the metrics as text', async () => {
+    await serve({ metrics: () => Promise.resolve('coat 1\n') });
+    expect(await answer('GET', '/metrics')).toEqual({ status: 200, text: 'coat 1\n' });
   });
 
   it('answers with a problem when nothing was emitted yet', async () => {

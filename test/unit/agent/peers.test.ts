@@ -5,6 +5,7 @@ import { Readable } from 'node:stream';
 import { afterEach, expect, test } from 'vitest';
 import { CoatError } from '../../../driver/host/errors.ts';
 import { silent } from '../../../driver/host/log.ts';
+import { operate, operation } from '../../../driver/host/operation.ts';
 import { PeerClient } from '../../../plugin/agent/peers/client.ts';
 import { RouteTable } from '../../../plugin/agent/peers/routes.ts';
 import { PeerServer } from '../../../plugin/agent/peers/server.ts';
@@ -46,6 +47,22 @@ test('a call is answered, and the handler knows who calls', async () => {
   const peer = client(server);
   expect(await peer.call('/v1/echo', { a: 'ä' })).toEqual({ body: { a: 'ä' }, from: 'h2' });
   expect(await peer.call('/v1/echo', undefined)).toEqual({ from: 'h2' });
+});
+
+test('what is done for an operation of one host is the same operation on the other', async () => {
+  const server = await serve((routes) => {
+    routes.call('/v1/op', async () => ({ op: operation() }));
+    routes.tunnel('/v1/op', (stream) => void stream.end(operation()));
+  });
+  const peer = client(server);
+  await operate(async () => {
+    expect(await peer.call('/v1/op', {})).toEqual({ op: 'move-1' });
+    expect(await textOf(await peer.tunnel('/v1/op'))).toBe('move-1');
+    let drained = '';
+    await (await peer.drain('/v1/op', (bytes) => (drained += String(bytes)))).ended;
+    expect(drained).toBe('move-1');
+  }, 'move-1');
+  expect(await peer.call('/v1/op', {})).toEqual({ op: expect.stringMatching(/^[0-9a-f]{12}$/) as string });
 });
 
 test('an error crosses with its code and hint', async () => {

@@ -15,6 +15,7 @@ describe('settings', () => {
       hostRoot: '/proc/1/root',
       logLevel: 'info',
     });
+    expect(readSettings({ ...good, COAT_METRICS_PORT: '9477' })).toMatchObject({ metricsPort: 9477 });
     expect(readSettings({ ...good, COAT_PORT: '1234', COAT_VXLAN_PORT: '8472' })).toMatchObject({ port: 1234, vxlanPort: 8472 });
   });
 
@@ -37,6 +38,7 @@ describe('settings', () => {
     [{ COAT_PORT: '70000' }, /^COAT_PORT must be between 1 and 65535$/],
     [{ COAT_POOL: '10.0.0.0' }, /^COAT_POOL: "10.0.0.0" is not an IPv4 subnet$/],
     [{ COAT_POOL: '10.0.0.0/24,size=16' }, /^COAT_POOL: subnets of size 16 cannot be cut from 10.0.0.0\/24/],
+    [{ COAT_METRICS_PORT: '0' }, /^COAT_METRICS_PORT must be between 1 and 65535$/],
     [{ COAT_PORT: 'x' }, /^COAT_PORT must be a number$/],
     [{ COAT_LOG_LEVEL: 'loud' }, /^COAT_LOG_LEVEL must be one of/],
     [{ COAT_SECRET: 'short', COAT_PORT: '0' }, /COAT_SECRET .*; COAT_PORT must be between/],

@@ -1,8 +1,12 @@
+import { readFile } from 'node:fs/promises';
+import { request } from 'node:http';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { expect, test } from 'vitest';
 import { run } from '../../driver/host/run.ts';
 import { until } from '../../driver/host/until.ts';
 import type { LabHost } from '../../lab/host.ts';
-import { netnsName } from '../../lab/places.ts';
+import { labPlaces, netnsName } from '../../lab/places.ts';
 import type { Finding, Status } from '../../plugin/agent/api.ts';
 import { docker, h1, h2, lab, PATIENCE_MS } from '../support/hosts.ts';
 import { scene } from '../support/scene.ts';
@@ -48,4 +52,34 @@ test('a path that gets smaller is reported with what to do, new networks fit thr
   // doctor looks at once
   expect(await doctor(h1)).toEqual([]);
   expect((await status(h1)).paths).toEqual([]);
+}));
+
+/** What Prometheus would be told, by name and labels. */
+async function metrics(host: LabHost): Promise<Map<string, number>> {
+  const body = await new Promise<string>((resolve, reject) => {
+    request({ socketPath: join(host.root, 'run/coat/agent.sock'), path: '/metrics' }, (response) => void text(response).then(resolve, reject)).on('error', reject).end();
+  });
+  return new Map(body.split('\n').filter((line) => line !== '' && !line.startsWith('#')).map((line) => [line.slice(0, line.lastIndexOf(' ')), Number(line.slice(line.lastIndexOf(' ') + 1))]));
+}
+
+const logOf = (host: LabHost): Promise<string> => readFile(join(labPlaces(lab.name).host(host.name), 'log/dockerd.log'), 'utf8');
+
+test('a move is counted where it began, and the logs of both hosts have the id of its report', scene(async (scene) => {
+  const server = await scene.echo(h1);
+  const before = await metrics(h1);
+  const { report } = await server.moveTo(h2);
+  const after = await metrics(h1);
+  const grown = (name: string): number => (after.get(name) ?? 0) - (before.get(name) ?? 0);
+  expect(grown('coat_moves_total{outcome="migrated"}')).toBe(1);
+  expect(grown('coat_move_blackout_seconds_count')).toBe(1);
+  expect(grown('coat_move_blackout_seconds_sum')).toBeCloseTo(report.blackout! / 1_000, 6);
+  expect(grown('coat_move_bytes_total{kind="memory"}')).toBe(report.bytes.memory);
+  expect(grown('coat_endpoints')).toBe(-1);
+  expect(grown('coat_docker_call_seconds_count{method="NetworkDriver.DeleteEndpoint",outcome="ok"}')).toBe(1);
+  expect([after.get('coat_store_up'), after.get('coat_peer_up{peer="h2"}'), after.get('coat_moves_running')]).toEqual([1, 1, 0]);
+  expect((await metrics(h2)).get('coat_endpoints')).toBeGreaterThan(0);
+
+  const op = `\\"op\\":\\"${report.id}\\"`;
+  await until('the log of h1 to have it', async () => (await logOf(h1)).split('\n').some((line) => line.includes(op) && line.includes('a move has ended')), { timeout: PATIENCE_MS });
+  await until('the log of h2 to have it', async () => (await logOf(h2)).split('\n').some((line) => line.includes(op) && line.includes('an endpoint has arrived')), { timeout: PATIENCE_MS });
 }));
