@@ -29,7 +29,7 @@ test('a path that gets smaller is reported with what to do, new networks fit thr
   // found without being asked for
   const { paths } = await until('the status to say so', async () => {
     const now = await status(h1);
-    return now.paths.length > 0 && now;
+    return now.paths.some(({ found }) => found.includes('to h2 carries 1389 bytes')) && now;
   }, { timeout: 2 * PATIENCE_MS });
   expect(paths).toContainEqual({
     check: 'MTU',
