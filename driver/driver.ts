@@ -5,6 +5,7 @@ import { methods } from './docker/methods.ts';
 import { explain } from './host/errors.ts';
 import type { Log } from './host/log.ts';
 import { KeyedQueue } from './host/queue.ts';
+import { familyOf } from './ipam/address.ts';
 import { DEFAULT_POOL, parseAddressPool, routesInto, type AddressPool } from './ipam/choose.ts';
 import { Ipam } from './ipam/driver.ts';
 import { dropOrphans } from './ipam/orphans.ts';
@@ -21,6 +22,7 @@ import type { Room } from './network/room.ts';
 import { Directory } from './names/directory.ts';
 import { Responders } from './names/responders.ts';
 import { overlayMtu } from './overlay/mtu.ts';
+import { addressesOf } from './overlay/records.ts';
 import { DEFAULT_VXLAN_PORT } from './overlay/names.ts';
 import { plan } from './overlay/plan.ts';
 import { createReconciler } from './overlay/reconcile.ts';
@@ -127,11 +129,11 @@ export async function createDriver(options: DriverOptions): Promise<Driver> {
   const routes = async (): Promise<string[]> => routesInto(pool, await destinations(kernel));
   const directory = new Directory(replica);
   const responders = new Responders({ askers: () => local.askers(hostRoot), directory, log });
-  const room: Room = { host, hostRoot, store, replica, local, offers, kernel, reconciler, responders, log };
+  const room: Room = { host, hostRoot, store, replica, local, offers, chosen6: new Set(), kernel, reconciler, responders, log };
   const mtu = async (): Promise<number> => {
     const peers = [...replica.hosts.values()].filter(({ name }) => name !== host);
     const seen = peers.flatMap(({ address }) => options.carries?.(address) ?? []);
-    return overlayMtu([...(await routeMtus(kernel, peers.map((peer) => peer.address))), ...seen]);
+    return overlayMtu([...(await routeMtus(kernel, peers.map((peer) => peer.address))), ...seen], familyOf(address));
   };
   const ipam = new Ipam({ ...room, releases, spares, mtu, pool, routes });
   const app = createApp(methods(room, ipam), log, (method, ms, ok) => options.observer?.called(method, ms, ok));
@@ -205,7 +207,7 @@ export async function createDriver(options: DriverOptions): Promise<Driver> {
       const endpoint = local.endpoints.get(id);
       if (!endpoint) return;
       await deleteEndpoint(room, id);
-      await releases.release(endpoint.key, endpoint.ip);
+      for (const ip of addressesOf(endpoint)) await releases.release(endpoint.key, ip);
     },
     get repaired() {
       return reconciler.repaired;

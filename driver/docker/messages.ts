@@ -21,7 +21,7 @@ const IpamData = z.object({
   AuxAddresses: z.record(z.string(), z.string()).nullish(),
 });
 
-export const CreateNetworkRequest = z.object({ NetworkID: id, Options: map, IPv4Data: z.array(IpamData).nullish(), IPv6Data: z.array(z.unknown()).nullish() });
+export const CreateNetworkRequest = z.object({ NetworkID: id, Options: map, IPv4Data: z.array(IpamData).nullish(), IPv6Data: z.array(IpamData).nullish() });
 export type CreateNetworkRequest = z.infer<typeof CreateNetworkRequest>;
 
 export const NetworkRequest = z.object({ NetworkID: id });
@@ -45,6 +45,7 @@ export interface JoinResponse {
   /** The interface Docker moves into the container, and what its name there begins with. */
   InterfaceName?: { SrcName: string; DstPrefix: string };
   Gateway?: string;
+  GatewayIPv6?: string;
   DisableGatewayService?: boolean;
 }
 

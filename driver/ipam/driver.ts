@@ -8,10 +8,11 @@ import { changeRecord } from '../store/change.ts';
 import { ConflictError } from '../store/store.ts';
 import type { Room } from '../network/room.ts';
 import type { RequestAddressRequest, RequestPoolRequest } from '../docker/messages.ts';
-import { contains, formatAddress, formatSubnet, isUsable, overlap, parseAddress, parseSubnet, withoutLength, type Subnet } from './address.ts';
+import { canonical, family, formatAddress, formatSubnet, overlap, parseSubnet, withoutLength, type Subnet } from './address.ts';
 import { chooseSubnet, formatAddressPool, type AddressPool } from './choose.ts';
-import { defaultGateway, makePool, parsePoolId, pickFree, poolId, type Pool } from './pool.ts';
+import { checkFamily, checkUsable, defaultGateway, makePool, neverGiven, parsePoolId, pickFree, poolId, type Pool } from './pool.ts';
 import type { Releases } from './releases.ts';
+import { earlyAddress, giveBackFirst, known6, networkOf6, requestPool6, unknownNetwork } from './second.ts';
 import { type Spares, used } from './spares.ts';
 
 /** libnetwork/netlabel and ipamapi: what an address is asked for. */
@@ -33,8 +34,8 @@ export interface IpamRoom extends Room {
 /** The IpamDriver: addresses are leased from the store, so no two hosts give out the same. */
 export class Ipam {
   readonly #room: IpamRoom;
-  /** By network key: the address given last, so that it is not given again at once. */
-  readonly #last = new Map<string, number>();
+  /** By subnet: the address given last, so that it is not given again at once. */
+  readonly #last = new Map<string, bigint>();
   /** Keys of the networks that were drafted since this process began. */
   readonly #drafts = new Set<string>();
 
@@ -47,12 +48,13 @@ export class Ipam {
    * asks for the same pool.
    */
   async requestPool({ Pool: subnet, SubPool, V6 }: RequestPoolRequest): Promise<{ PoolID: string; Pool: string }> {
-    if (V6) throw new CoatError('no-ipv6', 'a coat network has no IPv6 yet', { hint: 'leave --ipv6 out' });
+    if (V6) return requestPool6(this.#room, subnet || undefined, SubPool || undefined);
     if (!subnet && !SubPool) {
       const chosen = makePool((await this.#chooseNetwork()).subnet, undefined);
       return { PoolID: poolId(chosen), Pool: formatSubnet(chosen.subnet) };
     }
     const pool = makePool(subnet ?? undefined, SubPool ?? undefined);
+    checkFamily(pool, 4);
     await this.#networkOf(pool, true);
     return { PoolID: poolId(pool), Pool: formatSubnet(pool.subnet) };
   }
@@ -60,20 +62,34 @@ export class Ipam {
   /** Leases an address, or confirms one. @returns it with its prefix length */
   async requestAddress({ PoolID, Address, Options }: RequestAddressRequest): Promise<{ Address: string }> {
     const pool = parsePoolId(PoolID);
-    const network = await this.#networkOf(pool, false);
-    const wish = Address ? formatAddress(parseAddress(withoutLength(Address))) : undefined;
-    const ours = wish ?? this.#room.offers.at(network.key);
-    let ip: string;
-    if (Options?.[TYPE] === GATEWAY) ip = await this.#gateway(pool, network, wish);
-    else if (ours !== undefined) ip = await this.#lease(pool, network, ours);
-    else ip = await this.#leaseAny(pool, network, Options?.[NAME]);
+    const wish = Address ? canonical(withoutLength(Address)) : undefined;
+    const isSecond = family(pool.subnet) === 6;
+    const network = await (isSecond ? networkOf6(this.#room, formatSubnet(pool.subnet)) : this.#networkOf(pool, false));
+    if (!network) return { Address: `${earlyAddress(pool, wish, Options?.[TYPE] === GATEWAY)}/${pool.subnet.length}` };
+    const ours = wish ?? this.#offered(network, isSecond);
+    const give = (): Promise<string> => {
+      if (Options?.[TYPE] === GATEWAY) return this.#gateway(pool, network, wish);
+      return ours === undefined ? this.#leaseAny(pool, network, Options?.[NAME]) : this.#lease(pool, network, ours);
+    };
+    const ip = await give().catch(async (error: unknown) => {
+      if (isSecond) await giveBackFirst(this.#room, network);
+      throw error;
+    });
     return { Address: `${ip}/${pool.subnet.length}` };
   }
 
   /** Gives an address back, unless it meanwhile is another host's. With the store away it is remembered and done later. */
   async releaseAddress({ PoolID, Address }: { PoolID: string; Address: string }): Promise<void> {
     const pool = parsePoolId(PoolID);
-    await this.#room.releases.release(networkKey(formatSubnet(pool.subnet)), formatAddress(parseAddress(withoutLength(Address))));
+    const subnet = formatSubnet(pool.subnet);
+    const key = family(pool.subnet) === 4 ? networkKey(subnet) : known6(this.#room, subnet)?.key;
+    if (key !== undefined) await this.#room.releases.release(key, canonical(withoutLength(Address)));
+  }
+
+  /** An address that is on offer to whoever asks for any. */
+  #offered({ key }: Network, isSecond: boolean): string | undefined {
+    const ip = this.#room.offers.at(key);
+    return ip !== undefined && isSecond ? this.#room.local.arrivalAt(key, ip)?.ip6 : ip;
   }
 
   async #networkOf(pool: Pool, create: boolean): Promise<Network> {
@@ -97,7 +113,7 @@ export class Ipam {
     const entry = await store.get(networkPath(key));
     const found = entry && Network.parse(entry.value);
     if (found) replica.note(networkPath(key), entry.value, entry.revision);
-    if (!found) throw new CoatError('unknown-network', `no host knows a network ${subnet}`, { hint: 'create it again: docker network create -d coat --ipam-driver coat --subnet …' });
+    if (!found) throw unknownNetwork(subnet);
     return found;
   }
 
@@ -130,7 +146,9 @@ export class Ipam {
    * creation was refused, leaves nothing.
    */
   async releasePool({ PoolID }: { PoolID: string }): Promise<void> {
-    const known = this.#room.replica.networks.get(networkKey(formatSubnet(parsePoolId(PoolID).subnet)));
+    const subnet = formatSubnet(parsePoolId(PoolID).subnet);
+    this.#room.chosen6.delete(subnet);
+    const known = this.#room.replica.networks.get(networkKey(subnet));
     if (known) await this.#drop(known);
   }
 
@@ -147,11 +165,14 @@ export class Ipam {
 
   /** The gateway is everybody's: each host asks for it, and all get the same. */
   async #gateway(pool: Pool, network: Network, wish: string | undefined): Promise<string> {
-    if (wish === undefined || wish === network.gateway) return network.gateway;
-    this.#check(pool, wish);
+    const isSecond = family(pool.subnet) === 6;
+    const gateway = isSecond ? network.gateway6! : network.gateway;
+    if (wish === undefined || wish === gateway) return gateway;
+    checkUsable(pool, wish);
+    if (isSecond) throw otherGateway(formatSubnet(pool.subnet), gateway);
     const changed = await changeRecord(this.#room, networkPath(network.key), (value) => Network.parse(value), (current) => {
       if (!current || current.gateway === wish) return undefined;
-      if (current.created) throw new CoatError('network-differs', `the network ${network.subnet} has the gateway ${current.gateway} on other hosts`, { hint: `use --gateway ${current.gateway}, or another --subnet` });
+      if (current.created) throw otherGateway(network.subnet, current.gateway);
       return { ...current, gateway: wish };
     });
     return changed!.gateway;
@@ -159,8 +180,8 @@ export class Ipam {
 
   /** A certain address, `--ip`: ours already, or promised to us, or free. */
   async #lease(pool: Pool, network: Network, ip: string): Promise<string> {
-    this.#check(pool, ip);
-    if (ip === network.gateway) throw new CoatError('address-reserved', `the address ${ip} is the gateway of ${network.subnet}`, { hint: 'choose another --ip' });
+    checkUsable(pool, ip);
+    if (ip === network.gateway || ip === network.gateway6) throw new CoatError('address-reserved', `the address ${ip} is the gateway of ${formatSubnet(pool.subnet)}`, { hint: 'choose another --ip' });
     // asked for again by each host that repeats the network; an endpoint that tries is refused later
     if (network.reserved?.includes(ip)) return ip;
     const { host } = this.#room;
@@ -183,8 +204,9 @@ export class Ipam {
   async #leaseAny(pool: Pool, network: Network, name: string | undefined): Promise<string> {
     const { host, replica } = this.#room;
     const refused = new Set<string>();
-    const never = new Set([network.gateway, ...(network.reserved ?? [])]);
-    const isTaken = (address: number): boolean => {
+    const never = neverGiven(network);
+    const subnet = formatSubnet(pool.subnet);
+    const isTaken = (address: bigint): boolean => {
       const ip = formatAddress(address);
       return never.has(ip) || refused.has(ip) || replica.claims.has(`${network.key}/${ip}`);
     };
@@ -193,13 +215,13 @@ export class Ipam {
       if (spare !== undefined) return spare;
     }
     for (;;) {
-      const address = pickFree(pool, isTaken, this.#last.get(network.key));
+      const address = pickFree(pool, isTaken, this.#last.get(subnet));
       if (address === undefined) throw new CoatError('subnet-full', `all addresses of ${formatSubnet(pool.range)} are in use`, { hint: 'remove containers, or create a network with a larger --subnet' });
       const ip = formatAddress(address);
       try {
         const claim = { ...firstClaim(network.key, ip, host), ...(name ? { container: name } : {}) };
         replica.note(claimPath(network.key, ip), claim, await this.#room.store.put(claimPath(network.key, ip), claim, 'absent'));
-        this.#last.set(network.key, address);
+        this.#last.set(subnet, address);
         return ip;
       } catch (error) {
         if (!(error instanceof ConflictError)) throw error;
@@ -211,11 +233,7 @@ export class Ipam {
   #claim(network: Network, ip: string, decide: (claim: Claim | undefined) => Claim | undefined): Promise<Claim | undefined> {
     return changeRecord(this.#room, claimPath(network.key, ip), (value) => Claim.parse(value), decide);
   }
-
-  #check(pool: Pool, ip: string): void {
-    const address = parseAddress(ip);
-    if (!contains(pool.subnet, address) || !isUsable(pool.subnet, address)) {
-      throw new CoatError('bad-address', `${ip} is not an address for an interface in ${formatSubnet(pool.subnet)}`);
-    }
-  }
 }
+
+const otherGateway = (subnet: string, gateway: string): CoatError =>
+  new CoatError('network-differs', `the network ${subnet} has the gateway ${gateway} on other hosts`, { hint: `use --gateway ${gateway}, or another --subnet` });

@@ -1,5 +1,6 @@
 import { CoatError } from '../host/errors.ts';
-import { contains, formatAddress, formatSubnet, isUsable, last, parseSubnet, type Subnet } from './address.ts';
+import type { Network } from '../overlay/records.ts';
+import { contains, type Family, family, formatAddress, formatSubnet, isUsable, last, parseAddress, parseSubnet, type Subnet } from './address.ts';
 
 /** What Docker calls a pool: a network's subnet, and the part of it that addresses are taken from (`--ip-range`). */
 export interface Pool {
@@ -11,8 +12,7 @@ export interface Pool {
 export const ADDRESS_SPACE = 'coat';
 
 /** Larger than this nobody needs on one layer 2; smaller has no room for a gateway and an endpoint. Prefix lengths. */
-const WIDEST = 8;
-export const NARROWEST = 30;
+export const LENGTHS: Record<Family, { widest: number; narrowest: number }> = { 4: { widest: 8, narrowest: 30 }, 6: { widest: 16, narrowest: 126 } };
 
 /** Reads what `--subnet` and `--ip-range` gave. @throws CoatError `bad-address`, `no-subnet` */
 export function makePool(subnetText: string | undefined, rangeText: string | undefined): Pool {
@@ -20,14 +20,28 @@ export function makePool(subnetText: string | undefined, rangeText: string | und
     throw new CoatError('no-subnet', 'a range of addresses (--ip-range) needs a subnet that it is in', { hint: 'add --subnet 10.42.0.0/24' });
   }
   const subnet = parseSubnet(subnetText);
-  if (subnet.length < WIDEST || subnet.length > NARROWEST) {
-    throw new CoatError('bad-address', `a coat network has a prefix length from ${WIDEST} to ${NARROWEST}, not ${subnet.length}`);
+  const { widest, narrowest } = LENGTHS[family(subnet)];
+  if (subnet.length < widest || subnet.length > narrowest) {
+    throw new CoatError('bad-address', `an IPv${family(subnet)} subnet of a coat network has a prefix length from ${widest} to ${narrowest}, not ${subnet.length}`);
   }
   const range = rangeText ? parseSubnet(rangeText) : subnet;
   if (!contains(subnet, range.base) || range.length < subnet.length) {
     throw new CoatError('bad-address', `the range ${formatSubnet(range)} is not inside ${formatSubnet(subnet)}`);
   }
   return { subnet, range };
+}
+
+/** @throws CoatError `bad-address` */
+export function checkFamily({ subnet }: Pool, wanted: Family): void {
+  if (family(subnet) !== wanted) throw new CoatError('bad-address', `${formatSubnet(subnet)} is not an IPv${wanted} subnet`);
+}
+
+/** @throws CoatError `bad-address` where no interface of the subnet can have that address */
+export function checkUsable({ subnet }: Pool, ip: string): void {
+  const address = parseAddress(ip);
+  if (!contains(subnet, address) || !isUsable(subnet, address)) {
+    throw new CoatError('bad-address', `${ip} is not an address for an interface in ${formatSubnet(subnet)}`);
+  }
 }
 
 /** A pool's id says all there is to know about it, so that nothing has to be remembered: `coat/10.42.0.0/24,10.42.0.128/25`. */
@@ -38,13 +52,16 @@ export function poolId(pool: Pool): string {
 
 /** @throws CoatError `unknown-pool` */
 export function parsePoolId(id: string): Pool {
-  const match = /^coat\/([0-9./]+)(?:,([0-9./]+))?$/.exec(id);
+  const match = /^coat\/([0-9a-f.:/]+)(?:,([0-9a-f.:/]+))?$/.exec(id);
   if (!match) throw new CoatError('unknown-pool', `"${id}" is not an address pool of coat`);
   return makePool(match[1], match[2]);
 }
 
 /** The gateway of a network whose user named none: the first usable address, as Docker's own drivers have it. */
-export const defaultGateway = (subnet: Subnet): string => formatAddress(subnet.base + 1);
+export const defaultGateway = (subnet: Subnet): string => formatAddress(subnet.base + 1n);
+
+/** Addresses of a network that no endpoint gets, and that need no claim for it. */
+export const neverGiven = ({ gateway, gateway6, reserved = [] }: Network): Set<string> => new Set([gateway, ...(gateway6 === undefined ? [] : [gateway6]), ...reserved]);
 
 /**
  * The lowest free address above `after`, else the lowest of all: an address just given back is the
@@ -52,12 +69,12 @@ export const defaultGateway = (subnet: Subnet): string => formatAddress(subnet.b
  *
  * @returns undefined where all are taken
  */
-export function pickFree(pool: Pool, taken: (address: number) => boolean, after = 0): number | undefined {
-  const free = (from: number, to: number): number | undefined => {
-    for (let address = from; address <= to; address += 1) if (isUsable(pool.subnet, address) && !taken(address)) return address;
+export function pickFree(pool: Pool, taken: (address: bigint) => boolean, after = 0n): bigint | undefined {
+  const free = (from: bigint, to: bigint): bigint | undefined => {
+    for (let address = from; address <= to; address += 1n) if (isUsable(pool.subnet, address) && !taken(address)) return address;
     return undefined;
   };
   const [first, end] = [pool.range.base, last(pool.range)];
-  const start = contains(pool.range, after) ? after + 1 : first;
-  return free(start, end) ?? free(first, Math.min(start - 1, end));
+  const start = contains(pool.range, after) ? after + 1n : first;
+  return free(start, end) ?? free(first, start - 1n < end ? start - 1n : end);
 }

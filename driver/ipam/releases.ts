@@ -22,6 +22,9 @@ interface Parts {
   log: Log;
 }
 
+/** It is a file's name too, in which a colon may not be. */
+const idOf = (key: string, ip: string): string => `${key}_${ip.replaceAll(':', '-')}`;
+
 /** Gives addresses back to the cluster: at once, or when the store is there again. */
 export class Releases {
   readonly #parts: Parts;
@@ -37,18 +40,18 @@ export class Releases {
       await this.#free(key, ip, epoch);
     } catch (error) {
       if (!(error instanceof StoreAwayError)) throw error;
-      await pending.set({ id: `${key}_${ip}`, key, ip, ...(epoch === undefined ? {} : { epoch }) });
+      await pending.set({ id: idOf(key, ip), key, ip, ...(epoch === undefined ? {} : { epoch }) });
     }
   }
 
   /** Whether the address was given back, and the store does not know it yet. */
   has(key: string, ip: string): boolean {
-    return this.#parts.pending.get(`${key}_${ip}`) !== undefined;
+    return this.#parts.pending.get(idOf(key, ip)) !== undefined;
   }
 
   /** The address is in use again on this host. */
   async cancel(key: string, ip: string): Promise<void> {
-    if (this.#parts.pending.get(`${key}_${ip}`)) await this.#parts.pending.delete(`${key}_${ip}`);
+    if (this.has(key, ip)) await this.#parts.pending.delete(idOf(key, ip));
   }
 
   /** Does what could not be done while the store was away. */

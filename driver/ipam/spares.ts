@@ -5,14 +5,14 @@ import { changeRecord } from '../store/change.ts';
 import { ConflictError, type Store } from '../store/store.ts';
 import type { LocalState } from '../network/local.ts';
 import type { Replica } from '../store/replica.ts';
-import { contains, isUsable, last, formatAddress, parseAddress, parseSubnet, type Subnet } from './address.ts';
-import type { Pool } from './pool.ts';
+import { contains, isUsable, last, formatAddress, parseAddress, parseSubnet, size, type Subnet } from './address.ts';
+import { neverGiven, type Pool } from './pool.ts';
 import type { Releases } from './releases.ts';
 
-/** How many addresses of each network of its engine a host leases in advance. */
+/** How many addresses of each subnet of its engine's networks a host leases in advance. */
 const SPARES = 4;
-/** The smallest subnet in which some are: in a smaller one others may need them more. Prefix length. */
-const ROOMY = 26;
+/** The smallest subnet in which some are, addresses: in a smaller one others may need them more. */
+const ROOMY = 64n;
 
 interface Parts {
   host: string;
@@ -38,7 +38,7 @@ export class Spares {
 
   /** An address that is this host's, for a time without the store; `undefined` where none is left. */
   take(network: Network, pool: Pool): string | undefined {
-    const free = this.#of(network.key).find((ip) => contains(pool.range, parseAddress(ip)) && this.#isFree(network.key, ip));
+    const free = this.#of(network.key, pool.range).find((ip) => this.#isFree(network.key, ip));
     if (free !== undefined) this.#given.add(`${network.key}/${free}`);
     return free;
   }
@@ -57,27 +57,31 @@ export class Spares {
     }
     for (const key of here) {
       const network = replica.networks.get(key);
-      const subnet = network && parseSubnet(network.subnet);
-      if (network?.created && subnet && subnet.length <= ROOMY) await this.#fill(network, subnet);
+      if (!network?.created) continue;
+      const subnets = [network.subnet, ...(network.subnet6 === undefined ? [] : [network.subnet6])].map(parseSubnet);
+      for (const subnet of subnets) if (size(subnet) >= ROOMY) await this.#fill(network, subnet);
     }
   }
 
   /** Endpoints that began without the store get their claim. */
   async #settle(): Promise<void> {
     const { host, replica, local } = this.#parts;
-    for (const { key, ip, mac } of local.endpoints.values()) {
-      const claim = replica.claims.get(`${key}/${ip}`);
-      if (claim?.spare && claim.host === host) await this.#change(claim, (now) => (now?.spare ? used({ ...now, mac }) : undefined));
+    for (const { key, ip, ip6, mac } of local.endpoints.values()) {
+      const settle = async (address: string, known: Partial<Claim>): Promise<void> => {
+        const claim = replica.claims.get(`${key}/${address}`);
+        if (claim?.spare && claim.host === host) await this.#change(claim, (now) => (now?.spare ? used({ ...now, ...known }) : undefined));
+      };
+      await settle(ip, { mac, ...(ip6 === undefined ? {} : { ip6 }) });
+      if (ip6 !== undefined) await settle(ip6, {});
     }
     this.#given.clear();
   }
 
   async #fill(network: Network, subnet: Subnet): Promise<void> {
     const { host, store, replica } = this.#parts;
-    let missing = SPARES - this.#of(network.key).length;
-    // a gateway and reserved addresses need no claim
-    const never = new Set([network.gateway, ...(network.reserved ?? [])]);
-    for (let address = last(subnet); missing > 0 && address > subnet.base; address -= 1) {
+    let missing = SPARES - this.#of(network.key, subnet).length;
+    const never = neverGiven(network);
+    for (let address = last(subnet); missing > 0 && address > subnet.base; address -= 1n) {
       const ip = formatAddress(address);
       if (!isUsable(subnet, address) || never.has(ip) || replica.claims.has(`${network.key}/${ip}`)) continue;
       const claim = { ...firstClaim(network.key, ip, host), spare: true };
@@ -91,9 +95,10 @@ export class Spares {
     }
   }
 
-  #of(key: string): string[] {
+  #of(key: string, range: Subnet): string[] {
     const { host, replica } = this.#parts;
-    return [...replica.claims.values()].filter((claim) => claim.spare && claim.host === host && claim.network === key).map(({ ip }) => ip);
+    const spare = [...replica.claims.values()].filter((claim) => claim.spare && claim.host === host && claim.network === key);
+    return spare.map(({ ip }) => ip).filter((ip) => contains(range, parseAddress(ip)));
   }
 
   #isFree(key: string, ip: string): boolean {

@@ -1,7 +1,8 @@
 import type { Operation } from '../overlay/diff.ts';
 import type { State } from '../overlay/state.ts';
-import { ensureBridge, listBridges } from './bridge.ts';
+import { ensureAddress6, ensureBridge, listBridges } from './bridge.ts';
 import { ensureForward, ensureNeighbour, ensureTunnel, listFdb, listNeighbours, removeForward, removeNeighbour, removeTunnel } from './entries.ts';
+import { enableIpv6 } from './forwarding.ts';
 import { batch, type Kernel } from './kernel.ts';
 import { areSwift } from './netlink.ts';
 import { listLinks, removeLink } from './links.ts';
@@ -18,6 +19,9 @@ export async function observe(kernel: Kernel): Promise<State> {
 /** Commands in the order they must run: interfaces, what depends on them, removals (slow: 16 ms for a veth) last. */
 export interface Commands {
   ip: string[];
+  /** Bridges on which IPv6 has to be on, and what needs it there. */
+  ipv6: string[];
+  address6: string[];
   bridge: string[];
   unlink: string[];
 }
@@ -26,7 +30,11 @@ type Executors = { [K in Operation['do']]: (operation: Extract<Operation, { do: 
 
 /** How each operation is said to iproute2. An operation without an executor does not compile. */
 const executors: Executors = {
-  bridge: ({ want, have }, to) => void to.ip.push(...ensureBridge(want, have)),
+  bridge: ({ want, have }, to) => {
+    to.ip.push(...ensureBridge(want, have));
+    if (want.address6 !== undefined) to.ipv6.push(want.name);
+    to.address6.push(...ensureAddress6(want, have));
+  },
   vxlan: ({ want, have }, to) => spread(ensureVxlan(want, have), to),
   port: ({ want, have }, to) => spread(ensurePort(want, have), to),
   unlink: ({ name }, to) => void to.unlink.push(...removeLink(name)),
@@ -39,13 +47,16 @@ const executors: Executors = {
 };
 
 export function commands(operations: readonly Operation[]): Commands {
-  const to: Commands = { ip: [], bridge: [], unlink: [] };
+  const to: Commands = { ip: [], ipv6: [], address6: [], bridge: [], unlink: [] };
   for (const operation of operations) (executors[operation.do] as (operation: Operation, to: Commands) => void)(operation, to);
   return to;
 }
 
-/** @throws RunError when a command failed; the others have run */
-export async function apply(kernel: Kernel, operations: readonly Operation[]): Promise<void> {
+/**
+ * @param hostRoot the host's root directory as we see it
+ * @throws RunError when a command failed; the others have run
+ */
+export async function apply(kernel: Kernel, operations: readonly Operation[], hostRoot: string): Promise<void> {
   if (operations.length > 0 && kernel.netlink && areSwift(operations)) {
     try {
       return await kernel.netlink.apply(operations);
@@ -53,11 +64,12 @@ export async function apply(kernel: Kernel, operations: readonly Operation[]): P
       // the programs try all of it, and say better what is wrong
     }
   }
-  const { ip, bridge, unlink } = commands(operations);
+  const { ip, ipv6, address6, bridge, unlink } = commands(operations);
   const failures: unknown[] = [];
-  for (const [program, lines] of [['ip', ip], ['bridge', bridge], ['ip', unlink]] as const) {
-    await batch(kernel, program, lines).catch((error: unknown) => failures.push(error));
-  }
+  const tried = (work: Promise<unknown>): Promise<unknown> => work.catch((error: unknown) => failures.push(error));
+  await tried(batch(kernel, 'ip', ip));
+  for (const name of ipv6) await tried(enableIpv6(kernel, hostRoot, name));
+  for (const [program, lines] of [['ip', address6], ['bridge', bridge], ['ip', unlink]] as const) await tried(batch(kernel, program, lines));
   if (failures.length > 0) throw failures[0];
 }
 

@@ -5,12 +5,16 @@ import { isUp, type Link } from './links.ts';
 /** Our bridges among the interfaces. */
 export function listBridges(links: readonly Link[]): Bridge[] {
   return links.filter((link) => isBridge(link.ifname) && link.linkinfo?.info_kind === 'bridge').map((link) => {
-    const address = link.addr_info?.find(({ family }) => family === 'inet');
+    const of = (wanted: string): string | undefined => {
+      const found = link.addr_info?.find(({ family, scope }) => family === wanted && scope === 'global');
+      return found && `${found.local}/${found.prefixlen}`;
+    };
     return {
       name: link.ifname,
       mac: link.address ?? '',
       mtu: link.mtu,
-      address: address && `${address.local}/${address.prefixlen}`,
+      address: of('inet'),
+      address6: of('inet6'),
       up: isUp(link),
     };
   });
@@ -31,4 +35,14 @@ export function ensureBridge(want: Bridge, have: Bridge | undefined): string[] {
   }
   if (!have?.up) lines.push(`link set dev ${name} up`);
   return lines;
+}
+
+/**
+ * `ip` commands for a bridge's IPv6 address, to be run when IPv6 is on there. All hosts have the same, so nobody may ask whether
+ * another one has it (duplicate address detection, RFC 4862 §5.4).
+ */
+export function ensureAddress6(want: Bridge, have: Bridge | undefined): string[] {
+  if (have?.address6 === want.address6) return [];
+  const lines = have?.address6 === undefined ? [] : [`address del ${have.address6} dev ${want.name}`];
+  return want.address6 === undefined ? lines : [...lines, `address add ${want.address6} dev ${want.name} nodad`];
 }

@@ -43,7 +43,7 @@ export function readFdb(lines: readonly FdbLine[]): { tunnels: Map<string, Tunne
 /** The permanent neighbours on our bridges; what the kernel found out by itself is its own business. */
 export async function listNeighbours(kernel: Kernel): Promise<Map<string, Neighbour>> {
   const neighbours = new Map<string, Neighbour>();
-  for (const { dst: ip, dev, lladdr, state } of await list<NeighbourLine>(kernel, ['ip', '-j', '-4', 'neighbour', 'show', 'nud', 'permanent'])) {
+  for (const { dst: ip, dev, lladdr, state } of await list<NeighbourLine>(kernel, ['ip', '-j', 'neighbour', 'show', 'nud', 'permanent'])) {
     if (!isBridge(dev) || !state.includes('PERMANENT')) continue;
     const entry = { dev, ip, mac: lladdr ?? '' };
     neighbours.set(neighbourKey(entry), entry);

@@ -13,7 +13,7 @@ export interface Link {
     info_data?: Record<string, unknown>;
     info_slave_data?: Record<string, unknown>;
   };
-  addr_info?: { family: string; local: string; prefixlen: number }[];
+  addr_info?: { family: string; local: string; prefixlen: number; scope: string }[];
 }
 
 /** All interfaces with their addresses. */

@@ -4,7 +4,7 @@ import { CoatError } from '../host/errors.ts';
 import { Queue } from '../host/queue.ts';
 import type { Operation } from '../overlay/diff.ts';
 import { EVERYONE } from '../overlay/state.ts';
-import { parseAddress } from '../ipam/address.ts';
+import { addressBytes, familyOf } from '../ipam/address.ts';
 
 /** The operations a move consists of: entries, and the state of a port. */
 type Swift = Extract<Operation, { do: 'tunnel' | 'untunnel' | 'forward' | 'unforward' | 'neighbour' | 'unneighbour' | 'port' }>;
@@ -41,8 +41,8 @@ export class Netlink {
       const ifindex = await indexOf(socket, port);
       await socket.newQdisc({ family: 0, ifindex, parent: TC_H_ROOT }, { kind: 'tbf', options: wideOpen(loaded) }, ANSWER);
       const entry = { family: AF_INET, ifindex, state: {} };
-      await socket.newNeighbor({ ...entry, flags: { use: true } }, { dst: address(nobody) }, { ...ANSWER, flags: CREATE | REPLACE });
-      await socket.delNeighbor(entry, { dst: address(nobody) }, ANSWER);
+      await socket.newNeighbor({ ...entry, flags: { use: true } }, { dst: addressBytes(nobody) }, { ...ANSWER, flags: CREATE | REPLACE });
+      await socket.delNeighbor(entry, { dst: addressBytes(nobody) }, ANSWER);
     });
   }
 
@@ -75,7 +75,7 @@ interface Loaded {
 
 /** linux/netlink.h, linux/if_addr.h, linux/rtnetlink.h, linux/pkt_sched.h */
 const [CREATE, REPLACE, APPEND] = [0x400, 0x100, 0x800];
-const [AF_INET, AF_BRIDGE] = [2, 7];
+const [AF_INET, AF_BRIDGE, AF_INET6] = [2, 7, 10];
 const TC_H_ROOT = 0xffffffff;
 const [TCA_TBF_PARMS, TCA_TBF_BURST] = [1, 6];
 const RTM_SETLINK = 19;
@@ -107,8 +107,8 @@ async function one(loaded: Loaded, operation: Swift): Promise<void> {
       const { dev, mac, dst } = operation.entry;
       const entry = { family: AF_BRIDGE, ifindex: await indexOf(socket, dev), state: { permanent: true, noarp: true } as const, flags: { self: true } as const };
       const how = CREATE | (mac === EVERYONE ? APPEND : REPLACE);
-      if (operation.do === 'tunnel') await socket.newNeighbor(entry, { lladdr: hardware(mac), dst: address(dst) }, { ...ANSWER, flags: how });
-      else await socket.delNeighbor(entry, { lladdr: hardware(mac), dst: address(dst) }, ANSWER);
+      if (operation.do === 'tunnel') await socket.newNeighbor(entry, { lladdr: hardware(mac), dst: addressBytes(dst) }, { ...ANSWER, flags: how });
+      else await socket.delNeighbor(entry, { lladdr: hardware(mac), dst: addressBytes(dst) }, ANSWER);
       return;
     }
     case 'forward':
@@ -122,9 +122,9 @@ async function one(loaded: Loaded, operation: Swift): Promise<void> {
     case 'neighbour':
     case 'unneighbour': {
       const { dev, ip, mac } = operation.entry;
-      const entry = { family: AF_INET, ifindex: await indexOf(socket, dev), state: { permanent: true } as const, flags: { extLearned: true } as const };
-      if (operation.do === 'neighbour') await socket.newNeighbor(entry, { dst: address(ip), lladdr: hardware(mac) }, { ...ANSWER, flags: CREATE | REPLACE });
-      else await socket.delNeighbor(entry, { dst: address(ip) }, ANSWER);
+      const entry = { family: familyOf(ip) === 4 ? AF_INET : AF_INET6, ifindex: await indexOf(socket, dev), state: { permanent: true } as const, flags: { extLearned: true } as const };
+      if (operation.do === 'neighbour') await socket.newNeighbor(entry, { dst: addressBytes(ip), lladdr: hardware(mac) }, { ...ANSWER, flags: CREATE | REPLACE });
+      else await socket.delNeighbor(entry, { dst: addressBytes(ip) }, ANSWER);
       return;
     }
     case 'port': {
@@ -173,9 +173,3 @@ function wideOpen({ AttrStream }: Loaded): Buffer {
 }
 
 const hardware = (mac: string): Buffer => Buffer.from(mac.replaceAll(':', ''), 'hex');
-
-function address(ip: string): Buffer {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32BE(parseAddress(ip));
-  return bytes;
-}

@@ -47,12 +47,30 @@ export async function removeNetns({ kernel, hostRoot }: NetnsPlace, name: string
   await removeIfThere(hostRoot + path);
 }
 
-/** Gives the interface inside its address and takes it up, without IPv6, as Docker does for an IPv4-only endpoint. */
-export async function setUpInside(kernel: Kernel, hostRoot: string, netns: string, { name, address }: { name: string; address: string }): Promise<void> {
-  const off = `${hostRoot}/proc/sys/net/ipv6/conf/${name}/disable_ipv6`;
+/**
+ * Gives the interface inside its addresses and takes it up. Without an IPv6 address it has no IPv6 at all, as Docker does it.
+ *
+ * Nobody is asked whether another one has the same address (RFC 4862 §5.4): it is the container's, at its source still in use,
+ * and until the answer is certain no socket could be bound to it.
+ */
+export async function setUpInside(kernel: Kernel, hostRoot: string, netns: string, { name, address, address6 }: Inside): Promise<void> {
+  const set = (setting: string, value: string, okCodes = [0]): Promise<unknown> =>
+    inNetns(kernel, netns, ['tee', `${hostRoot}/proc/sys/net/ipv6/conf/${name}/${setting}`], { input: value, okCodes });
   // a kernel without IPv6 has no such file, and nothing to switch off
-  await inNetns(kernel, netns, ['tee', off], { input: '1', okCodes: [0, 1] });
-  await inNetns(kernel, netns, ['ip', '-force', '-batch', '-'], { input: `address add ${address} broadcast + dev ${name}\nlink set dev ${name} up\n` });
+  if (address6 === undefined) await set('disable_ipv6', '1', [0, 1]);
+  else {
+    await set('disable_ipv6', '0');
+    await set('accept_dad', '0');
+  }
+  const second = address6 === undefined ? '' : `address add ${address6} dev ${name} nodad\n`;
+  await inNetns(kernel, netns, ['ip', '-force', '-batch', '-'], { input: `address add ${address} broadcast + dev ${name}\n${second}link set dev ${name} up\n` });
+}
+
+/** An interface inside a namespace, and its addresses with their prefix lengths. */
+interface Inside {
+  name: string;
+  address: string;
+  address6?: string | undefined;
 }
 
 /** Waits until an interface of ours has a carrier: until the other end is up as well. */

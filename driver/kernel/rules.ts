@@ -1,3 +1,4 @@
+import type { Family } from '../ipam/address.ts';
 import { TABLE } from '../overlay/rules.ts';
 import type { Kernel } from './kernel.ts';
 
@@ -17,6 +18,8 @@ export class Rules {
   #wanted = '';
   /** How nft listed our table after we wrote it: whoever changes it changes this. */
   #listed: string | undefined;
+  /** Whether there may be rules of ours for IPv6: after a start, nobody knows. */
+  #passed6 = true;
 
   constructor(kernel: Kernel) {
     this.#kernel = kernel;
@@ -24,10 +27,11 @@ export class Rules {
 
   /**
    * @param rules for `nft -f -`
+   * @param wanted whether there are networks with that family
    * @param look whether to look at the kernel even if nothing new is wanted
    * @returns what had to be repaired
    */
-  async ensure(rules: string, networks: number, look: boolean): Promise<string[]> {
+  async ensure(rules: string, wanted: Record<Family, boolean>, look: boolean): Promise<string[]> {
     const changed = rules !== this.#wanted;
     if (!changed && !look) return [];
     const repaired: string[] = [];
@@ -37,7 +41,10 @@ export class Rules {
       this.#listed = await this.#list();
       this.#wanted = rules;
     }
-    repaired.push(...(await this.#passDocker(networks > 0)));
+    repaired.push(...(await this.#passDocker('iptables', wanted[4])));
+    // Docker has no rules for a family that it does not use, and then none of ours is there to be taken away
+    if (wanted[6] || this.#passed6) repaired.push(...(await this.#passDocker('ip6tables', wanted[6])));
+    this.#passed6 = wanted[6];
     return changed ? [] : repaired;
   }
 
@@ -46,8 +53,8 @@ export class Rules {
     return stdout;
   }
 
-  async #passDocker(wanted: boolean): Promise<string[]> {
-    const iptables = (await this.#usesLegacy()) ? 'iptables-legacy' : 'iptables';
+  async #passDocker(program: 'iptables' | 'ip6tables', wanted: boolean): Promise<string[]> {
+    const iptables = (await this.#usesLegacy(program)) ? `${program}-legacy` : program;
     const { stdout, code } = await this.#kernel.run([iptables, '-w', '-S'], { okCodes: [0, 1, 2, 3, 4] });
     if (code !== 0) return [];
     const rules = stdout.split('\n');
@@ -60,19 +67,13 @@ export class Rules {
     }
     const missing = ACCEPTS.filter((accept) => !isThere(accept));
     for (const accept of missing) await this.#kernel.run([iptables, '-w', '-I', chain, ...accept]);
-    return missing.map((accept) => `iptables: ${chain} ${accept.join(' ')} was missing`);
+    return missing.map((accept) => `${program}: ${chain} ${accept.join(' ')} was missing`);
   }
 
   /** Asking iptables-legacy would itself create its tables, so first see whether there are any. */
-  async #usesLegacy(): Promise<boolean> {
-    const { stdout, code } = await this.#kernel.run(['cat', '/proc/net/ip_tables_names'], { okCodes: [0, 1] });
+  async #usesLegacy(program: 'iptables' | 'ip6tables'): Promise<boolean> {
+    const names = program === 'iptables' ? '/proc/net/ip_tables_names' : '/proc/net/ip6_tables_names';
+    const { stdout, code } = await this.#kernel.run(['cat', names], { okCodes: [0, 1] });
     return code === 0 && stdout.split('\n').includes('filter');
   }
-}
-
-/** Lets the kernel forward between interfaces, ip-sysctl: without it a gateway is none. */
-export async function enableForwarding(kernel: Kernel, hostRoot: string): Promise<void> {
-  const { stdout } = await kernel.run(['cat', '/proc/sys/net/ipv4/ip_forward']);
-  // a plugin's own /proc/sys is read-only, the host's is not
-  if (stdout.trim() !== '1') await kernel.run(['tee', `${hostRoot}/proc/sys/net/ipv4/ip_forward`], { input: '1' });
 }

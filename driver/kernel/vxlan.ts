@@ -14,7 +14,7 @@ export function listVxlans(links: readonly Link[]): Vxlan[] {
       master: link.master,
       vni: Number(data.id),
       port: Number(data.port),
-      local: String(data.local),
+      local: String(data.local ?? data.local6),
       mtu: link.mtu,
       up: isUp(link),
       learning: data.learning === true || slave.learning === true,

@@ -1,4 +1,5 @@
 import dns, { type Answer } from 'dns-packet';
+import { type Family, familyOf, formatAddress } from '../ipam/address.ts';
 import type { Names } from './directory.ts';
 
 /** How long an answer may be kept, s: a container that is started again may have another address. */
@@ -44,13 +45,25 @@ const OPT: Answer = { type: 'OPT', name: '.', udpPayloadSize: LARGEST, extendedR
 function look(asked: string, type: string, names: Names): Answer[] | undefined {
   const name = asked.toLowerCase().replace(/\.$/, '');
   if (type === 'PTR') {
-    const ip = /^(\d+)\.(\d+)\.(\d+)\.(\d+)\.in-addr\.arpa$/.exec(name)?.slice(1).reverse().join('.');
+    const ip = addressIn(name);
     const data = ip === undefined ? undefined : names.nameOf(ip);
     return data === undefined ? undefined : [{ type: 'PTR', name: asked, ttl: TTL_S, data }];
   }
   const addresses = names.addresses(name);
-  if (!addresses || (type !== 'A' && type !== 'ANY')) return addresses && [];
-  return shuffled(addresses).map((data) => ({ type: 'A', name: asked, ttl: TTL_S, data }));
+  const family = FAMILIES[type];
+  if (!addresses || family === undefined) return addresses && [];
+  return shuffled(addresses.filter((address) => familyOf(address) === family)).map((data) => ({ type: family === 4 ? 'A' : 'AAAA', name: asked, ttl: TTL_S, data }));
+}
+
+/** What is answered with which addresses. To ANY, part of what there is will do (RFC 8482 §4.1). */
+const FAMILIES: Record<string, Family | undefined> = { A: 4, ANY: 4, AAAA: 6 };
+
+/** The address that a name stands for when its name is asked for: RFC 1035 §3.5, and RFC 3596 §2.5 for IPv6. */
+function addressIn(name: string): string | undefined {
+  const four = /^(\d+)\.(\d+)\.(\d+)\.(\d+)\.in-addr\.arpa$/.exec(name);
+  if (four) return four.slice(1).reverse().join('.');
+  const six = /^((?:[0-9a-f]\.){32})ip6\.arpa$/.exec(name);
+  return six ? formatAddress(BigInt(`0x${six[1]!.split('.').reverse().join('')}`)) : undefined;
 }
 
 function shuffled<T>(values: readonly T[]): T[] {

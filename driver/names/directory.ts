@@ -1,4 +1,4 @@
-import type { Claim, Network } from '../overlay/records.ts';
+import { addressesOf, type Claim, type Network } from '../overlay/records.ts';
 import { parseAddress } from '../ipam/address.ts';
 
 /** What names are found in. */
@@ -9,13 +9,18 @@ export interface NameRecords {
 
 /** What one container may ask for. */
 export interface Names {
-  /** Addresses of a name, in lower case and without a dot at its end. @returns `undefined` where no container has it */
+  /** Addresses of a name, of both families, in lower case and without a dot at its end. @returns `undefined` where no container has it */
   addresses(name: string): string[] | undefined;
   /** The name of the container at an address. */
   nameOf(ip: string): string | undefined;
 }
 
-type Index = Map<string, string[]>;
+interface Index {
+  /** Addresses by name. */
+  names: Map<string, string[]>;
+  /** The claims of endpoints by each of their addresses. */
+  claims: Map<string, Claim>;
+}
 
 /**
  * The names of the cluster's containers, computed from the claims when somebody asks. A container is found by those
@@ -40,13 +45,13 @@ export class Directory {
   }
 
   #addresses(keys: readonly string[], name: string): string[] | undefined {
-    const found = new Set(keys.flatMap((key) => this.#index(key).get(name) ?? []));
+    const found = new Set(keys.flatMap((key) => this.#index(key).names.get(name) ?? []));
     return found.size > 0 ? [...found] : undefined;
   }
 
   #nameOf(keys: readonly string[], ip: string): string | undefined {
     for (const key of keys) {
-      const name = this.#records.claims.get(`${key}/${ip}`)?.names?.[0];
+      const name = this.#index(key).claims.get(ip)?.names?.[0];
       if (name !== undefined) return [name, this.#records.networks.get(key)?.name].filter(Boolean).join('.');
     }
     return undefined;
@@ -55,13 +60,15 @@ export class Directory {
   #index(key: string): Index {
     const known = this.#indexes.get(key);
     if (known) return known;
-    const index: Index = new Map();
+    const index: Index = { names: new Map(), claims: new Map() };
     const network = this.#records.networks.get(key)?.name;
-    const claims = [...this.#records.claims.values()].filter((claim) => claim.network === key);
-    claims.sort((a, b) => parseAddress(a.ip) - parseAddress(b.ip));
-    for (const { ip, names } of claims) {
+    const claims = [...this.#records.claims.values()].filter((claim) => claim.network === key && claim.names !== undefined);
+    claims.sort((a, b) => (parseAddress(a.ip) < parseAddress(b.ip) ? -1 : 1));
+    for (const claim of claims) {
+      const [addresses, { names }] = [addressesOf(claim), claim];
       const all = new Set((names ?? []).flatMap((name) => (network === undefined ? [name] : [name, `${name}.${network}`])).map((name) => name.toLowerCase()));
-      for (const name of all) index.set(name, [...(index.get(name) ?? []), ip]);
+      for (const name of all) index.names.set(name, [...(index.names.get(name) ?? []), ...addresses]);
+      for (const ip of addresses) index.claims.set(ip, claim);
     }
     this.#indexes.set(key, index);
     return index;

@@ -14,6 +14,9 @@ export interface ArrivalRequest {
   ip: string;
   mac: string;
   prefixLength: number;
+  /** Where it has IPv6. */
+  ip6?: string | undefined;
+  prefixLength6?: number | undefined;
   /** As the interface is called inside, `eth0`. */
   interfaceName: string;
   /** Name of the namespace to be made for it. */
@@ -29,24 +32,24 @@ export interface ArrivalRequest {
  * @throws CoatError; nothing is left behind then
  */
 export async function expect(room: Room, request: ArrivalRequest): Promise<void> {
-  const { ip, mac, netns } = request;
+  const { ip, ip6, mac, netns } = request;
   const network = room.replica.networks.get(request.network);
   if (!network) throw new CoatError('unknown-network', `this host does not know the network ${request.network}`);
   const known = room.local.arrivalAt(network.key, ip);
-  if (known?.ready && known.mac === mac && known.netns === netns) return;
+  if (known?.ready && known.mac === mac && known.ip6 === ip6 && known.netns === netns) return;
   if (known) await forget(room, network.key, ip);
   if (room.local.endpointAt(network.key, ip)) throw new CoatError('address-in-use', `a container of this host already has the address ${ip}`);
 
   await using undo = new Undo((what, error) => room.log.error({ err: error, what }, 'a failed arrival could not be undone'));
   const link = linkOf(`${network.key} ${ip} ${netns} ${Date.now()}`);
   const port = portName(link);
-  const arrival: Arrival = { id: arrivalId(network.key, ip), key: network.key, network, ip, mac, link, netns, held: true, cut: false, accepting: false, ready: false };
+  const arrival: Arrival = { id: arrivalId(network.key, ip), key: network.key, network, ip, ip6, mac, link, netns, held: true, cut: false, accepting: false, ready: false };
   undo.add('arrival', () => forget(room, network.key, ip));
   await room.local.arrivals.set(arrival);
   const seen = await createNetns(room, netns);
   const index = request.ifindex === undefined ? {} : { index: request.ifindex };
   await createVeth(room.kernel, { port, mtu: network.mtu, inner: { name: request.interfaceName, mac, netns: seen, ...index } });
-  await setUpInside(room.kernel, room.hostRoot, seen, { name: request.interfaceName, address: `${ip}/${request.prefixLength}` });
+  await setUpInside(room.kernel, room.hostRoot, seen, { name: request.interfaceName, address: `${ip}/${request.prefixLength}`, address6: ip6 && `${ip6}/${request.prefixLength6}` });
   await takeUp(room.kernel, port);
   await closeHold(room.kernel, port, network.mtu);
   await room.local.arrivals.set({ ...arrival, ready: true });

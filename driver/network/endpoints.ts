@@ -1,12 +1,12 @@
 import { CoatError, explain } from '../host/errors.ts';
 import { Undo } from '../host/undo.ts';
-import { formatAddress, parseAddress, withoutLength } from '../ipam/address.ts';
+import { canonical, withoutLength } from '../ipam/address.ts';
 import { used } from '../ipam/spares.ts';
 import { removeNetns } from '../kernel/netns.ts';
 import { linkExists, createVeth } from '../kernel/veth.ts';
 import { firstClaim, mayUse, taken } from '../overlay/claims.ts';
 import { endpointMac, innerName, linkOf, portName } from '../overlay/names.ts';
-import { Claim, claimPath, type Network } from '../overlay/records.ts';
+import { addressesOf, Claim, claimPath, type Network } from '../overlay/records.ts';
 import { changeRecord } from '../store/change.ts';
 import type { CreateEndpointRequest, CreateEndpointResponse, JoinResponse } from '../docker/messages.ts';
 import type { Endpoint } from './local.ts';
@@ -21,7 +21,9 @@ import type { Room } from './room.ts';
 export async function createEndpoint(room: Room, { NetworkID, EndpointID, Interface }: CreateEndpointRequest): Promise<CreateEndpointResponse> {
   const network = networkOf(room, NetworkID);
   if (!Interface?.Address) throw new CoatError('no-address', 'an endpoint of a coat network needs an IPv4 address', { hint: 'create the network with --ipam-driver coat' });
-  const ip = formatAddress(parseAddress(withoutLength(Interface.Address)));
+  const ip = canonical(withoutLength(Interface.Address));
+  const ip6 = Interface.AddressIPv6 ? canonical(withoutLength(Interface.AddressIPv6)) : undefined;
+  const second = ip6 === undefined ? {} : { ip6 };
   const given = Interface.MacAddress?.toLowerCase() || undefined;
   const arrival = room.local.arrivalAt(network.key, ip);
   const known = room.local.endpoints.get(EndpointID);
@@ -30,13 +32,16 @@ export async function createEndpoint(room: Room, { NetworkID, EndpointID, Interf
   }
   const mac = given ?? known?.mac ?? arrival?.mac ?? endpointMac(ip, macsOf(room, network, ip));
   if (arrival && arrival.mac !== mac) throw new CoatError('other-mac', `the container arriving at ${ip} has the MAC ${arrival.mac}, not ${mac}`);
-  if (network.reserved?.includes(ip)) throw new CoatError('address-reserved', `the address ${ip} is reserved (--aux-address)`);
+  if (arrival && arrival.ip6 !== ip6) throw new CoatError('other-address', `the container arriving at ${ip} has ${arrival.ip6 ?? 'no IPv6 address'} as well, not ${ip6 ?? 'none'}`);
+  const reserved = addressesOf({ ip, ip6 }).find((address) => network.reserved?.includes(address));
+  if (reserved !== undefined) throw new CoatError('address-reserved', `the address ${reserved} is reserved (--aux-address)`);
 
   if (macsOf(room, network, ip).has(mac)) throw new CoatError('mac-taken', `the MAC ${mac} belongs to another container of the network`, { hint: 'choose another --mac-address, or none' });
-  await claimMac(room, network, ip, mac);
+  if (ip6 !== undefined) await claimAs(room, network, ip6, {});
+  await claimAs(room, network, ip, { mac, ...second });
   if (!known) {
-    await dropStale(room, network, ip);
-    const base = { id: EndpointID, networkId: NetworkID, key: network.key, ip, mac, held: false, cut: false, accepting: arrival?.accepting ?? false };
+    for (const address of addressesOf({ ip, ip6 })) await dropStale(room, network, address);
+    const base = { id: EndpointID, networkId: NetworkID, key: network.key, ip, ...second, mac, held: false, cut: false, accepting: arrival?.accepting ?? false };
     const endpoint: Endpoint = arrival
       ? { ...base, link: arrival.link, held: arrival.held, cut: arrival.cut, netns: arrival.netns, joined: true }
       : { ...base, link: linkOf(EndpointID), joined: false };
@@ -57,7 +62,7 @@ export async function join(room: Room, { NetworkID, EndpointID, SandboxKey }: { 
   const known = room.local.endpoints.get(EndpointID);
   if (!known) throw new CoatError('unknown-endpoint', `there is no endpoint ${EndpointID.slice(0, 12)} to join`);
   // without a gateway Docker would attach the container to its own docker_gwbridge as well
-  const way: JoinResponse = network.internal ? { DisableGatewayService: true } : { Gateway: network.gateway };
+  const way: JoinResponse = network.internal ? { DisableGatewayService: true } : { Gateway: network.gateway, ...(known.ip6 !== undefined && network.gateway6 !== undefined ? { GatewayIPv6: network.gateway6 } : {}) };
   const endpoint: Endpoint = { ...known, ...(SandboxKey ? { sandbox: onHost(SandboxKey) } : {}) };
   if (endpoint.netns !== undefined) {
     // a moved container stands still meanwhile, and only its names need the disk to know
@@ -118,18 +123,20 @@ async function dropStale(room: Room, network: Network, ip: string): Promise<void
   await room.local.endpoints.delete(old.id);
 }
 
-async function claimMac(room: Room, network: Network, ip: string, mac: string): Promise<void> {
+/** Makes the claim of an address this host's, with what is known of its endpoint. @throws CoatError where it is another's */
+async function claimAs(room: Room, network: Network, ip: string, known: { mac?: string; ip6?: string }): Promise<void> {
+  const says = (claim: Claim): boolean => (known.mac === undefined || claim.mac === known.mac) && claim.ip6 === known.ip6;
   const decide = (claim: Claim | undefined): Claim | undefined => {
-    if (!claim) return { ...firstClaim(network.key, ip, room.host), mac };
+    if (!claim) return { ...firstClaim(network.key, ip, room.host), ...known };
     if (!mayUse(claim, room.host)) throw taken(claim);
-    if (claim.mac === mac && !claim.spare) return undefined;
-    if (claim.host !== room.host) throw new CoatError('other-mac', `the container on its way to ${ip} has the MAC ${claim.mac}, not ${mac}`);
-    return used({ ...claim, mac });
+    if (says(claim) && !claim.spare) return undefined;
+    if (claim.host !== room.host) throw new CoatError('other-mac', `the container on its way to ${ip} has the MAC ${claim.mac}, not ${known.mac}`);
+    return used({ ...claim, ...known });
   };
   // what the replica already says needs no store, so a move or a restart does not wait for one
-  const known = room.replica.claims.get(`${network.key}/${ip}`);
-  if (known && mayUse(known, room.host) && known.mac === mac) return;
+  const claim = room.replica.claims.get(`${network.key}/${ip}`);
+  if (claim && mayUse(claim, room.host) && says(claim) && !claim.spare) return;
   // leased in advance for such a time; the claim is settled when the store is back
-  if (known?.spare && known.host === room.host && !room.replica.connected) return;
+  if (claim?.spare && claim.host === room.host && !room.replica.connected) return;
   await changeRecord(room, claimPath(network.key, ip), (value) => Claim.parse(value), decide);
 }

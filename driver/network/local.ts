@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { Log } from '../host/log.ts';
 import { netnsPath } from '../kernel/netns.ts';
 import type { Asker } from '../names/responders.ts';
-import { Network } from '../overlay/records.ts';
+import { addressesOf, Network } from '../overlay/records.ts';
 import type { Attachment } from '../overlay/plan.ts';
 import { LocalRecords } from '../store/local.ts';
 
@@ -21,6 +21,8 @@ const Plumbed = z.object({
   /** Key of the network. */
   key: z.string(),
   ip: z.string(),
+  /** On a network that has IPv6. */
+  ip6: z.string().optional(),
   mac: z.string(),
   /** Middle of the port's name, overlay/names.ts. */
   link: z.string(),
@@ -51,6 +53,7 @@ export const Arrival = Plumbed.extend({
 });
 export type Arrival = z.infer<typeof Arrival>;
 
+/** Of an arrival, by its IPv4 address. */
 export const arrivalId = (key: string, ip: string): string => `${key}_${ip}`;
 
 /** All that this host remembers for itself, on disk. */
@@ -73,12 +76,14 @@ export class LocalState {
     }
   }
 
+  /** @param ip either of its addresses */
   endpointAt(key: string, ip: string): Endpoint | undefined {
-    return this.endpoints.find((endpoint) => endpoint.key === key && endpoint.ip === ip);
+    return this.endpoints.find((endpoint) => endpoint.key === key && addressesOf(endpoint).includes(ip));
   }
 
+  /** @param ip either of its addresses */
   arrivalAt(key: string, ip: string): Arrival | undefined {
-    return this.arrivals.get(arrivalId(key, ip));
+    return this.arrivals.find((arrival) => arrival.key === key && addressesOf(arrival).includes(ip));
   }
 
   /** The containers of this host that may ask for names. */

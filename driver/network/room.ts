@@ -17,6 +17,8 @@ export interface Room {
   replica: Replica;
   local: LocalState;
   offers: Offers;
+  /** IPv6 subnets that were chosen for networks whose user named none, until the network is there. */
+  chosen6: Set<string>;
   kernel: Kernel;
   reconciler: Reconciler;
   responders: Responders;

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { parseAddress } from '../ipam/address.ts';
+import { addressBytes } from '../ipam/address.ts';
 
 /**
  * Every name and number that all hosts must agree on without asking each other. Interface names are
@@ -30,10 +30,8 @@ export const gatewayMac = (vni: number): string => `02:c0:a7:${hex(vni).match(/.
  * @param taken those of others: who moved keeps its MAC, although its address may become another one with its next start
  */
 export function endpointMac(ip: string, taken: ReadonlySet<string> = new Set()): string {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32BE(parseAddress(ip));
   const form = (tail: Buffer): string => `02:42:${tail.toString('hex').match(/../g)!.join(':')}`;
-  let mac = form(bytes);
+  let mac = form(addressBytes(ip));
   for (let n = 1; taken.has(mac); n += 1) mac = form(createHash('sha256').update(`${ip} ${n}`).digest().subarray(0, 4));
   return mac;
 }

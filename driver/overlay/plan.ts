@@ -1,5 +1,6 @@
-import { targetOf, type Claim, type Host, type Network } from './records.ts';
+import { addressesOf, targetOf, type Claim, type Host, type Network } from './records.ts';
 import { bridgeName, gatewayMac, portName, vxlanName } from './names.ts';
+import { lengthOf } from '../ipam/address.ts';
 import { isFlooded } from './options.ts';
 import { EVERYONE, emptyState, forwardKey, neighbourKey, tunnelKey, type State } from './state.ts';
 
@@ -7,6 +8,7 @@ import { EVERYONE, emptyState, forwardKey, neighbourKey, tunnelKey, type State }
 export interface Attachment {
   network: Network;
   ip: string;
+  ip6?: string | undefined;
   mac: string;
   /** Middle of its port's name, see names.ts. */
   link: string;
@@ -83,8 +85,10 @@ function isHere({ cut, accepting }: Attachment, claim: Claim | undefined, self: 
 
 function planDevices(state: State, network: Network, hosts: ReadonlyMap<string, Host>, self: Self): void {
   const [bridge, vxlan] = [bridgeName(network.vni), vxlanName(network.vni)];
-  const address = network.internal ? undefined : `${network.gateway}/${network.subnet.split('/')[1]}`;
-  state.bridges.set(bridge, { name: bridge, mac: gatewayMac(network.vni), mtu: network.mtu, address, up: true });
+  const { subnet, gateway, subnet6, gateway6, internal } = network;
+  const address = internal ? undefined : `${gateway}/${lengthOf(subnet)}`;
+  const address6 = internal || subnet6 === undefined ? undefined : `${gateway6}/${lengthOf(subnet6)}`;
+  state.bridges.set(bridge, { name: bridge, mac: gatewayMac(network.vni), mtu: network.mtu, address, address6, up: true });
   state.vxlans.set(vxlan, {
     name: vxlan,
     master: bridge,
@@ -117,10 +121,10 @@ function planPort(state: State, attachment: Attachment): void {
   });
 }
 
-function planLocal(state: State, { network, ip, mac, link, attached }: Attachment): void {
+function planLocal(state: State, { network, ip, ip6, mac, link, attached }: Attachment): void {
   if (!attached) return;
   addForward(state, network, mac, portName(link));
-  addNeighbour(state, network, ip, mac);
+  for (const address of addressesOf({ ip, ip6 })) addNeighbour(state, network, address, mac);
 }
 
 function planRemote(state: State, network: Network, claim: Claim, host: Host | undefined): void {
@@ -128,7 +132,7 @@ function planRemote(state: State, network: Network, claim: Claim, host: Host | u
   const vxlan = vxlanName(network.vni);
   addTunnel(state, vxlan, claim.mac, host.address);
   addForward(state, network, claim.mac, vxlan);
-  addNeighbour(state, network, claim.ip, claim.mac);
+  for (const address of addressesOf(claim)) addNeighbour(state, network, address, claim.mac);
 }
 
 function addTunnel(state: State, dev: string, mac: string, dst: string): void {

@@ -4,7 +4,8 @@ import { Queue } from '../host/queue.ts';
 import { apply, observe } from '../kernel/apply.ts';
 import { announce } from '../kernel/announce.ts';
 import type { Kernel } from '../kernel/kernel.ts';
-import { Rules, enableForwarding } from '../kernel/rules.ts';
+import { enableForwarding } from '../kernel/forwarding.ts';
+import { Rules } from '../kernel/rules.ts';
 import { diff, reached, type Operation } from './diff.ts';
 import type { Plan } from './plan.ts';
 import { ruleset } from './rules.ts';
@@ -69,7 +70,7 @@ export function createReconciler({ kernel, hostRoot, wanted, log, passed }: Reco
   let stopped = false;
   let retry: NodeJS.Timeout | undefined;
   let coming: { look: boolean; done: Promise<void> } | undefined;
-  let forwarding = false;
+  const forwarding = { 4: false, 6: false };
 
   async function pass(look: boolean, lookAtRules = false): Promise<void> {
     const started = performance.now();
@@ -88,7 +89,7 @@ export function createReconciler({ kernel, hostRoot, wanted, log, passed }: Reco
       const operations = diff(plan.state, believed, plan.untouched);
       const after = reached(plan.state, believed);
       try {
-        await apply(kernel, operations);
+        await apply(kernel, operations, hostRoot);
         believed = after;
         for (const neighbour of successors.among(operations)) void announce(kernel, neighbour).catch((error: unknown) => log.warn({ reason: explain(error), ip: neighbour.ip }, 'containers here are not told of a new MAC'));
         await finish(plan, lookAtRules);
@@ -105,10 +106,12 @@ export function createReconciler({ kernel, hostRoot, wanted, log, passed }: Reco
   }
 
   async function finish({ networks }: Plan, look: boolean): Promise<void> {
-    const open = networks.some(({ internal }) => !internal);
-    if (open && !forwarding) await enableForwarding(kernel, hostRoot);
-    forwarding = open;
-    const why = await rules.ensure(ruleset(networks), networks.length, look);
+    const open = networks.filter(({ internal }) => !internal);
+    for (const [family, wanted] of [[4, open.length > 0], [6, open.some(hasIpv6)]] as const) {
+      if (wanted && !forwarding[family]) await enableForwarding(kernel, hostRoot, family);
+      forwarding[family] = wanted;
+    }
+    const why = await rules.ensure(ruleset(networks), { 4: networks.length > 0, 6: networks.some(hasIpv6) }, look);
     for (const sentence of why) log.warn({ why: sentence }, 'repaired a rule');
     repaired += why.length;
   }
@@ -168,6 +171,8 @@ export function createReconciler({ kernel, hostRoot, wanted, log, passed }: Reco
   };
   return { now, settled, audit, stop, get repaired() { return repaired; } };
 }
+
+const hasIpv6 = ({ subnet6 }: Plan['networks'][number]): boolean => subnet6 !== undefined;
 
 /** What somebody else did to our things since we left them. Ports come and go with containers. */
 function tampered(left: State, found: State): Operation[] {

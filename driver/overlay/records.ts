@@ -26,6 +26,10 @@ export const Network = z.object({
   subnet: z.string(),
   /** Gateway address without a prefix length; the same on every host. */
   gateway: z.string(),
+  /** IPv6 beside IPv4: CIDR, `fd00:1::/64`. Absent where the network has none; the key is of IPv4 in any case. */
+  subnet6: z.string().optional(),
+  /** Present where `subnet6` is. */
+  gateway6: z.string().optional(),
   /** VXLAN network identifier, RFC 7348: 24 bits. */
   vni: z.number().int().min(1).max(0xffffff),
   /** MTU inside the network, bytes: the smallest any host could offer when it was created. */
@@ -42,7 +46,7 @@ export const Network = z.object({
   /** The host that asked for it first. */
   maker: z.string().optional(),
   /**
-   * The host on which it was made without a subnet of the user's choice. Its engine, up to Docker 29.0, gives no container of this
+   * The host on which it was made without a subnet of the user's choice, of one family or both. Its engine, up to Docker 29.0, gives no container of this
    * network an address of one's choice; the engines of the others do, as they were told the subnet.
    */
   chosenOn: z.string().optional(),
@@ -61,8 +65,10 @@ export type Network = z.infer<typeof Network>;
 export const Claim = z.object({
   network: z.string(),
   ip: z.string(),
-  /** Absent between the lease of the address and the creation of the endpoint. */
+  /** Absent between the lease of the address and the creation of the endpoint, and for an IPv6 address: that is the endpoint's second. */
   mac: z.string().optional(),
+  /** The endpoint's IPv6 address, which has a claim of its own that only keeps it from others. */
+  ip6: z.string().optional(),
   host: z.string(),
   epoch: z.number().int(),
   redirect: z.string().optional(),
@@ -81,6 +87,9 @@ export const hostKey = (name: string): string => `hosts/${name}`;
 export const networkKey = (subnet: string): string => subnet.replace('/', '-');
 export const networkPath = (key: string): string => `networks/${key}`;
 export const claimPath = (key: string, ip: string): string => `claims/${key}/${ip}`;
+
+/** All addresses of an endpoint, each of which has a claim. */
+export const addressesOf = ({ ip, ip6 }: { ip: string; ip6?: string | undefined }): string[] => (ip6 === undefined ? [ip] : [ip, ip6]);
 
 /** Where an endpoint's frames go now: the name of a host. */
 export const targetOf = (claim: Claim): string => claim.redirect ?? claim.host;

@@ -29,10 +29,13 @@ export function ruleset(networks: readonly Network[]): string {
     '  chain input {',
     '    type filter hook input priority filter; policy accept;',
     ...internal.map(({ vni }) => `    iifname "${bridgeName(vni)}" drop`),
+    // a container is no router of this host's (RFC 4861), whatever it says
+    '    iifname "cb*" icmpv6 type { nd-router-advert, nd-redirect } drop',
     '  }',
     '  chain postrouting {',
     '    type nat hook postrouting priority srcnat; policy accept;',
     ...open.map(({ vni, subnet }) => `    ip saddr ${subnet} oifname != "${bridgeName(vni)}" masquerade`),
+    ...open.flatMap(({ vni, subnet6 }) => (subnet6 === undefined ? [] : `    ip6 saddr ${subnet6} oifname != "${bridgeName(vni)}" masquerade`)),
     '  }',
     '}',
   ];

@@ -8,6 +8,8 @@ export interface Bridge {
   mtu: number;
   /** The gateway, `10.42.0.1/24`; absent on an internal network. */
   address: string | undefined;
+  /** The same of IPv6, `fd00:1::1/64`; absent where the network has none. */
+  address6: string | undefined;
   up: boolean;
 }
 
@@ -24,7 +26,7 @@ export interface Vxlan {
   up: boolean;
   /** Whether device or bridge learn addresses from frames: never, for all of them are in the claims. */
   learning: boolean;
-  /** Whether the bridge answers ARP for known endpoints instead of asking through the tunnels. */
+  /** Whether the bridge answers ARP and neighbour solicitations for known endpoints instead of asking through the tunnels. */
   suppress: boolean;
 }
 
@@ -53,7 +55,7 @@ export interface Forward {
   dev: string;
 }
 
-/** ARP: `ip` is at `mac`, on the bridge `dev`. */
+/** ARP, and in IPv6 neighbour discovery: `ip` is at `mac`, on the bridge `dev`. */
 export interface Neighbour {
   dev: string;
   ip: string;

@@ -85,18 +85,19 @@ export class TestHosts implements AsyncDisposable {
   readonly hosts: TestHost[] = [];
   readonly #stack = new AsyncDisposableStackLite();
 
-  static async create(store: Store, names: string[], { log = silent, auditEvery = 600_000 }: { log?: Log; auditEvery?: number } = {}): Promise<TestHosts> {
+  /** @param ipv6 whether the hosts reach each other by IPv6 */
+  static async create(store: Store, names: string[], { log = silent, auditEvery = 600_000, ipv6 = false }: { log?: Log; auditEvery?: number; ipv6?: boolean } = {}): Promise<TestHosts> {
     const all = new TestHosts();
     try {
       const ether = all.#stack.use(await Netns.create('ether'));
       await ether.run('ip', 'link', 'add', 'br0', 'type', 'bridge', 'forward_delay', '0');
       await ether.run('ip', 'link', 'set', 'br0', 'up');
       for (const [index, name] of names.entries()) {
-        const address = `172.30.0.${index + 1}`;
+        const [address, length] = ipv6 ? [`fd00:30::${index + 1}`, 64] : [`172.30.0.${index + 1}`, 24];
         const netns = all.#stack.use(await Netns.create(name));
         await ether.run('ip', 'link', 'add', `p${index}`, 'master', 'br0', 'type', 'veth', 'peer', 'name', 'up0', 'netns', netns.path);
         await ether.run('ip', 'link', 'set', `p${index}`, 'up');
-        await netns.run('ip', 'address', 'add', `${address}/24`, 'dev', 'up0');
+        await netns.run('ip', 'address', 'add', `${address}/${length}`, 'dev', 'up0', ...(ipv6 ? ['nodad'] : []));
         await netns.run('ip', 'link', 'set', 'up0', 'up');
         const stateDir = await mkdtemp(join(tmpdir(), `coat-t-${name}-`));
         all.#stack.defer(() => rm(stateDir, { recursive: true, force: true }));
@@ -136,6 +137,8 @@ export class TestHosts implements AsyncDisposable {
 export interface TestContainer {
   netns: Netns;
   ip: string;
+  /** Where its network has IPv6. */
+  ip6: string | undefined;
   mac: string;
   endpoint: string;
 }
@@ -157,37 +160,44 @@ export class TestEngine {
     return json as T;
   }
 
-  async createNetwork(subnet = '10.42.0.0/24', options: Record<string, unknown> = {}): Promise<string> {
+  async createNetwork(subnet = '10.42.0.0/24', options: Record<string, unknown> = {}, subnet6?: string): Promise<string> {
     const id = randomBytes(32).toString('hex');
-    const { PoolID, Pool } = await this.call<{ PoolID: string; Pool: string }>('IpamDriver.RequestPool', { AddressSpace: 'coat', Pool: subnet, SubPool: '', Options: {}, V6: false });
-    const gateway = await this.call<{ Address: string }>('IpamDriver.RequestAddress', { PoolID, Address: '', Options: { RequestAddressType: 'com.docker.network.gateway' } });
+    const pool = async (wanted: string, V6: boolean): Promise<object> => {
+      const { PoolID, Pool } = await this.call<{ PoolID: string; Pool: string }>('IpamDriver.RequestPool', { AddressSpace: 'coat', Pool: wanted, SubPool: '', Options: {}, V6 });
+      const gateway = await this.call<{ Address: string }>('IpamDriver.RequestAddress', { PoolID, Address: '', Options: { RequestAddressType: 'com.docker.network.gateway' } });
+      return { AddressSpace: 'coat', Gateway: gateway.Address, Pool };
+    };
+    const [IPv4Data, IPv6Data] = [[await pool(subnet, false)], subnet6 === undefined ? [] : [await pool(subnet6, true)]];
     await this.call('NetworkDriver.CreateNetwork', {
       NetworkID: id,
       Options: { 'com.docker.network.enable_ipv4': true, 'com.docker.network.generic': {}, ...options },
-      IPv4Data: [{ AddressSpace: 'coat', Gateway: gateway.Address, Pool }],
-      IPv6Data: [],
+      IPv4Data,
+      IPv6Data,
     });
     return id;
   }
 
   /** RequestAddress, CreateEndpoint, Join, and what libnetwork does with the interface. */
-  async run(network: string, { subnet = '10.42.0.0/24', ip = '' }: { subnet?: string; ip?: string } = {}): Promise<TestContainer> {
+  async run(network: string, { subnet = '10.42.0.0/24', ip = '', subnet6, ip6 = '' }: { subnet?: string; ip?: string; subnet6?: string; ip6?: string } = {}): Promise<TestContainer> {
     const endpoint = randomBytes(32).toString('hex');
-    const PoolID = `coat/${subnet}`;
-    const { Address } = await this.call<{ Address: string }>('IpamDriver.RequestAddress', { PoolID, Address: ip, Options: null });
+    const lease = async (pool: string, wish: string): Promise<string> => (await this.call<{ Address: string }>('IpamDriver.RequestAddress', { PoolID: `coat/${pool}`, Address: wish, Options: null })).Address;
+    const Address = await lease(subnet, ip);
+    const AddressIPv6 = subnet6 === undefined ? '' : await lease(subnet6, ip6);
     const created = await this.call<{ Interface: { MacAddress: string } }>('NetworkDriver.CreateEndpoint', {
-      NetworkID: network, EndpointID: endpoint, Interface: { Address, AddressIPv6: '', MacAddress: '' }, Options: {},
+      NetworkID: network, EndpointID: endpoint, Interface: { Address, AddressIPv6, MacAddress: '' }, Options: {},
     });
-    const joined = await this.call<{ InterfaceName?: { SrcName: string }; Gateway?: string }>('NetworkDriver.Join', { NetworkID: network, EndpointID: endpoint, SandboxKey: '/var/run/docker/netns/x', Options: {} });
+    const joined = await this.call<{ InterfaceName?: { SrcName: string }; Gateway?: string; GatewayIPv6?: string }>('NetworkDriver.Join', { NetworkID: network, EndpointID: endpoint, SandboxKey: '/var/run/docker/netns/x', Options: {} });
     const netns = this.#stack.use(await Netns.create('c'));
     const src = joined.InterfaceName!.SrcName;
     await this.#host.netns.run('ip', 'link', 'set', src, 'netns', netns.path);
     await netns.run('ip', 'link', 'set', src, 'name', 'eth0');
     await netns.run('ip', 'address', 'add', Address, 'dev', 'eth0');
-    await netns.kernel.run(['tee', '/proc/sys/net/ipv6/conf/eth0/disable_ipv6'], { input: '1', okCodes: [0, 1] });
+    if (AddressIPv6 === '') await netns.kernel.run(['tee', '/proc/sys/net/ipv6/conf/eth0/disable_ipv6'], { input: '1', okCodes: [0, 1] });
+    else await netns.run('ip', 'address', 'add', AddressIPv6, 'dev', 'eth0', 'nodad');
     await netns.run('ip', 'link', 'set', 'eth0', 'up');
     if (joined.Gateway) await netns.run('ip', 'route', 'add', 'default', 'via', joined.Gateway);
-    return { netns, ip: Address.split('/')[0]!, mac: created.Interface.MacAddress, endpoint };
+    if (joined.GatewayIPv6) await netns.run('ip', 'route', 'add', 'default', 'via', joined.GatewayIPv6);
+    return { netns, ip: Address.split('/')[0]!, ip6: AddressIPv6.split('/')[0] || undefined, mac: created.Interface.MacAddress, endpoint };
   }
 
   async stop(network: string, { endpoint, ip }: { endpoint: string; ip: string }, subnet = '10.42.0.0/24'): Promise<void> {

@@ -11,7 +11,7 @@ describe('settings', () => {
       secret: '0123456789abcdef',
       port: 7947,
       vxlanPort: 4798,
-      pool: { range: { base: 0x0ad50000, length: 16 }, length: 24 },
+      pool: { range: { base: 0xffff0ad50000n, length: 16 }, length: 24 },
       hostRoot: '/proc/1/root',
       logLevel: 'info',
     });
@@ -36,7 +36,7 @@ describe('settings', () => {
     [{ COAT_HOSTS: 'h1=10.0.0.1,h1=10.0.0.2' }, /^COAT_HOSTS: h1 is there twice$/],
     [{ COAT_HOSTS: 'h1=10.0.0.1,h2=10.0.0.1' }, /^COAT_HOSTS: 10.0.0.1 is there twice$/],
     [{ COAT_PORT: '70000' }, /^COAT_PORT must be between 1 and 65535$/],
-    [{ COAT_POOL: '10.0.0.0' }, /^COAT_POOL: "10.0.0.0" is not an IPv4 subnet$/],
+    [{ COAT_POOL: '10.0.0.0' }, /^COAT_POOL: "10.0.0.0" is not a subnet$/],
     [{ COAT_POOL: '10.0.0.0/24,size=16' }, /^COAT_POOL: subnets of size 16 cannot be cut from 10.0.0.0\/24/],
     [{ COAT_METRICS_PORT: '0' }, /^COAT_METRICS_PORT must be between 1 and 65535$/],
     [{ COAT_PORT: 'x' }, /^COAT_PORT must be a number$/],

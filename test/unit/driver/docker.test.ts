@@ -142,7 +142,10 @@ describe('networks', () => {
   it.each([
     [{}, { AddressSpace: 'LocalDefault' }, /add --ipam-driver coat$/],
     [{ IPv4Data: null }, {}, /one IPv4 subnet/],
-    [{ IPv6Data: [{ AddressSpace: 'coat', Pool: 'fd00::/64' }] }, {}, /no IPv6/],
+    [{ IPv4Data: [], IPv6Data: [{ AddressSpace: 'coat', Pool: 'fd00::/64' }] }, {}, /IPv6 beside IPv4, not alone; leave --ipv4=false out/],
+    [{ IPv6Data: [{ AddressSpace: 'coat', Pool: 'fd00::/64' }, { AddressSpace: 'coat', Pool: 'fd01::/64' }] }, {}, /one IPv6 subnet/],
+    [{ Options: { 'com.docker.network.enable_ipv6': true } }, {}, /chooses no IPv6 subnet by itself; name one, for example --subnet fd[0-9a-f:]+::\/64/],
+    [{ IPv6Data: [{ AddressSpace: 'coat', Pool: 'fd00::/64' }], Options: { 'com.docker.network.generic': { mtu: '1279' } } }, {}, /IPv6 needs an mtu of 1280/],
     [{ Options: { 'com.docker.network.generic': { 'com.docker.network.driver.mtu': '12' } } }, {}, /mtu is a number from 576/],
     [{ Options: { 'com.docker.network.generic': { mtu: '1500' } } }, {}, /1500 bytes is more than the 1450/],
     [{ Options: { 'com.docker.network.generic': { encrypted: '' } } }, {}, /does not encrypt/],
@@ -184,9 +187,11 @@ describe('networks', () => {
 });
 
 describe('pools and addresses', () => {
-  it('need a subnet for a range, and have no IPv6', async () => {
+  it('need a subnet for a range, and one of their family', async () => {
     await expect(a.call('IpamDriver.RequestPool', { AddressSpace: 'coat', Pool: '', SubPool: '10.42.0.128/25', Options: {}, V6: false })).rejects.toThrow(/add --subnet 10.42.0.0\/24/);
-    await expect(a.call('IpamDriver.RequestPool', { Pool: 'fd00::/64', V6: true })).rejects.toThrow(/no IPv6/);
+    await expect(a.call('IpamDriver.RequestPool', { Pool: 'fd00::/64', V6: false })).rejects.toThrow(/is not an IPv4 subnet/);
+    await expect(a.call('IpamDriver.RequestPool', { Pool: '10.42.0.0/24', V6: true })).rejects.toThrow(/is not an IPv6 subnet/);
+    await expect(a.call('IpamDriver.RequestPool', { Pool: 'fd00::/127', V6: true })).rejects.toThrow(/prefix length from 16 to 126/);
   });
 
   it('are different for all, and not given again at once', async () => {

@@ -7,8 +7,8 @@ describe('addresses', () => {
   it.each(['0.0.0.0', '10.42.0.5', '192.168.255.1', '255.255.255.255'])('reads and writes %s', (text) => {
     expect(formatAddress(parseAddress(text))).toBe(text);
   });
-  it.each(['', '10.42.0', '10.42.0.256', '10.42.0.5.1', 'a.b.c.d', '10.42.0.5/24', '::1'])('refuses %j', (text) => {
-    expect(() => parseAddress(text)).toThrow(/not an IPv4 address/);
+  it.each(['', '10.42.0', '10.42.0.256', '10.42.0.5.1', 'a.b.c.d', '10.42.0.5/24', '010.1.1.1', 'fe80::1%eth0', '::ffff:10.42.0.5', 'fd00::1::2', 'fd00'])('refuses %j', (text) => {
+    expect(() => parseAddress(text)).toThrow(/not an IP address/);
   });
   it('clears host bits', () => {
     expect(formatSubnet(parseSubnet('10.42.7.9/20'))).toBe('10.42.0.0/20');
@@ -25,7 +25,7 @@ describe('addresses', () => {
   });
   it('keeps the network and broadcast addresses free', () => {
     const subnet = parseSubnet('10.42.0.0/30');
-    expect([0, 1, 2, 3].map((offset) => isUsable(subnet, subnet.base + offset))).toEqual([false, true, true, false]);
+    expect([0n, 1n, 2n, 3n].map((offset) => isUsable(subnet, subnet.base + offset))).toEqual([false, true, true, false]);
   });
 });
 

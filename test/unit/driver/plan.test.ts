@@ -15,6 +15,7 @@ const [mine, theirs] = ['02:42:0a:2a:00:02', '02:42:0a:2a:00:03'];
 const local: Attachment = { network, ip: '10.42.0.2', mac: mine, link: '0123456789', cut: false, attached: true, accepting: false };
 const claims = (...list: Partial<Claim>[]): Map<string, Claim> =>
   new Map(list.map((claim) => [`${network.key}/${claim.ip}`, { network: network.key, ip: '', host: 'a', epoch: 1, ...claim }]));
+const NOTHING = { ip: [], ipv6: [], address6: [], bridge: [], unlink: [] };
 const [bridge, vxlan, port] = ['cb00002a', 'cx00002a', 'cv0123456789'];
 
 describe('names', () => {
@@ -51,7 +52,7 @@ describe('the plan', () => {
 
   it('has a bridge, tunnels to every host but itself, and three entries for a claim', () => {
     const { state } = plan({ hosts, claims: claims({ ip: '10.42.0.2', mac: mine }, { ip: '10.42.0.3', mac: theirs, host: 'b' }) }, [local], self);
-    expect(state.bridges.get(bridge)).toEqual({ name: bridge, mac: '02:c0:a7:00:00:2a', mtu: 1450, address: '10.42.0.1/24', up: true });
+    expect(state.bridges.get(bridge)).toEqual({ name: bridge, mac: '02:c0:a7:00:00:2a', mtu: 1450, address: '10.42.0.1/24', address6: undefined, up: true });
     expect(state.vxlans.get(vxlan)).toMatchObject({ master: bridge, vni: 42, port: 4798, local: '192.168.0.1', learning: false, suppress: true });
     expect(state.ports.get(port)).toMatchObject({ master: bridge, state: 'forwarding', learning: false });
     expect([...state.tunnels.values()]).toEqual([
@@ -115,7 +116,7 @@ describe('the difference', () => {
     const moved = plan({ hosts, claims: claims({ ip: '10.42.0.2', mac: mine }, { ip: '10.42.0.3', mac: theirs, host: 'b', redirect: 'c' }) }, [local], self).state;
     const operations = diff(moved, wanted());
     expect(operations).toMatchObject([{ do: 'tunnel', entry: { dev: vxlan, mac: theirs, dst: '192.168.0.3' } }]);
-    expect(commands(operations)).toEqual({ ip: [], bridge: [`fdb replace ${theirs} dev ${vxlan} dst 192.168.0.3 self permanent`], unlink: [] });
+    expect(commands(operations)).toEqual({ ...NOTHING, bridge: [`fdb replace ${theirs} dev ${vxlan} dst 192.168.0.3 self permanent`] });
   });
 
   it('makes all from nothing, but not a port, nor entries of a port that is not there', () => {
@@ -157,8 +158,8 @@ describe('the difference', () => {
 
   it('cuts and connects with one command', () => {
     const cut = plan({ hosts, claims: claims({ ip: '10.42.0.2', mac: mine }, { ip: '10.42.0.3', mac: theirs, host: 'b' }) }, [{ ...local, cut: true }], self).state;
-    expect(commands(diff(cut, wanted()))).toEqual({ ip: [], bridge: ['link set dev cv0123456789 state 0'], unlink: [] });
-    expect(commands(diff(wanted(), cut))).toEqual({ ip: [], bridge: ['link set dev cv0123456789 state 3'], unlink: [] });
+    expect(commands(diff(cut, wanted()))).toEqual({ ...NOTHING, bridge: ['link set dev cv0123456789 state 0'] });
+    expect(commands(diff(wanted(), cut))).toEqual({ ...NOTHING, bridge: ['link set dev cv0123456789 state 3'] });
   });
 });
 
@@ -171,8 +172,9 @@ describe('rules and sizes', () => {
     expect(text).toContain('iifname "cb00002b" drop');
   });
   it('fit through the narrowest way', () => {
-    expect(overlayMtu([])).toBe(1450);
-    expect(overlayMtu([1500, 1400, 9000])).toBe(1350);
-    expect(overlayMtu([65536])).toBe(8950);
+    expect(overlayMtu([], 4)).toBe(1450);
+    expect(overlayMtu([1500, 1400, 9000], 4)).toBe(1350);
+    expect(overlayMtu([65536], 4)).toBe(8950);
+    expect(overlayMtu([1500], 6)).toBe(1430);
   });
 });

@@ -19,6 +19,8 @@ function claim(key: string, ip: string, ...known: string[]): void {
 claim(SHOP, '10.42.0.2', 'web', 'www', 'API');
 claim(SHOP, '10.42.0.10', 'web2', 'www');
 claim(YARD, '10.43.0.2', 'dog');
+claims.set(`${SHOP}/10.42.0.12`, { network: SHOP, ip: '10.42.0.12', ip6: 'fd00:1::c', host: 'a', epoch: 1, mac: '02:42:00:00:00:02', names: ['both'] });
+claims.set(`${SHOP}/fd00:1::c`, { network: SHOP, ip: 'fd00:1::c', host: 'a', epoch: 1 });
 
 interface Question { type?: string; id?: number; udp?: number; flags?: number; count?: number; kind?: 'query' | 'response' }
 
@@ -54,6 +56,16 @@ describe('an answer', () => {
 
   it('says that a container has no IPv6 address, instead of asking the world', () => {
     for (const type of ['AAAA', 'MX', 'TXT', 'HTTPS']) expect(ask('web', { type })).toMatchObject({ addresses: [], packet: { rcode: 'NOERROR' } });
+  });
+
+  it('has the addresses of the family that is asked for', () => {
+    expect(ask('both')?.addresses).toEqual(['10.42.0.12']);
+    expect(ask('both.shop', { type: 'AAAA' })?.addresses).toEqual(['fd00:1::c']);
+    expect(ask('both', { type: 'ANY' })?.addresses).toEqual(['10.42.0.12']);
+    const reverse = 'c.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.1.0.0.0.0.0.d.f.ip6.arpa';
+    expect(ask(reverse, { type: 'PTR' })?.addresses).toEqual(['both.shop']);
+    expect(ask(reverse.replace('c.', 'D.'), { type: 'PTR' })).toBeUndefined();
+    expect(ask(reverse.slice(2), { type: 'PTR' })).toBeUndefined();
   });
 
   it('says whose an address is', () => {
