@@ -63,8 +63,8 @@ export interface Finding {
 
 export interface Listing {
   hosts: { name: string; address: string }[];
-  networks: { name?: string; subnet: string; gateway: string; vni: number; mtu: number }[];
-  endpoints: { network: string; ip: string; mac?: string; host: string; container?: string; movingTo?: string }[];
+  networks: { name?: string; subnet: string; gateway: string; subnet6?: string; gateway6?: string; vni: number; mtu: number }[];
+  endpoints: { network: string; ip: string; ip6?: string; mac?: string; host: string; container?: string; movingTo?: string }[];
 }
 
 /** All that is known of a network, and who is on it. */

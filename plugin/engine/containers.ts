@@ -29,7 +29,7 @@ export interface Inspect {
 }
 
 export interface EndpointSettings {
-  IPAMConfig?: { IPv4Address?: string } | null;
+  IPAMConfig?: { IPv4Address?: string; IPv6Address?: string } | null;
   Links?: string[] | null;
   Aliases?: string[] | null;
   DriverOpts?: Record<string, string> | null;
@@ -37,6 +37,9 @@ export interface EndpointSettings {
   NetworkID: string;
   IPAddress: string;
   IPPrefixLen: number;
+  /** Empty where the network has no IPv6. */
+  GlobalIPv6Address: string;
+  GlobalIPv6PrefixLen: number;
   MacAddress: string;
 }
 

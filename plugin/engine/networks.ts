@@ -1,4 +1,5 @@
 import type Docker from 'dockerode';
+import { familyOf } from '../../driver/ipam/address.ts';
 import { engineError, statusOf } from './connection.ts';
 
 /** The driver's name at the engine, for networks and for their addresses. */
@@ -10,6 +11,7 @@ export interface EngineNetwork {
   name: string;
   /** Of our driver; of the others only the name matters. */
   ours: boolean;
+  /** Of IPv4. */
   subnet: string | undefined;
 }
 
@@ -18,6 +20,8 @@ export interface NetworkPlan {
   name: string;
   subnet: string;
   gateway: string;
+  /** IPv6 beside it. */
+  second?: { subnet: string; gateway: string } | undefined;
   options: Record<string, string>;
   internal: boolean;
   labels: Record<string, string>;
@@ -68,14 +72,15 @@ export function createNetworks(docker: Docker): EngineNetworks {
       const all = await docker.listNetworks().catch((error: unknown) => {
         throw engineError('the list of networks', error);
       });
-      return all.map(({ Id, Name, Driver, IPAM }) => ({ id: Id, name: Name, ours: Driver === DRIVER, subnet: IPAM?.Config?.[0]?.Subnet }));
+      return all.map(({ Id, Name, Driver, IPAM }) => ({ id: Id, name: Name, ours: Driver === DRIVER, subnet: IPAM?.Config?.find(({ Subnet }) => Subnet && familyOf(Subnet) === 4)?.Subnet }));
     },
     async create(plan) {
       const body = {
         Name: plan.name,
         Driver: DRIVER,
         Internal: plan.internal,
-        IPAM: { Driver: DRIVER, Config: [{ Subnet: plan.subnet, Gateway: plan.gateway }] },
+        ...(plan.second === undefined ? {} : { EnableIPv6: true }),
+        IPAM: { Driver: DRIVER, Config: [plan, ...(plan.second === undefined ? [] : [plan.second])].map(({ subnet, gateway }) => ({ Subnet: subnet, Gateway: gateway })) },
         Options: plan.options,
         Labels: plan.labels,
       };

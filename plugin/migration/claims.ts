@@ -1,26 +1,33 @@
+import { z } from 'zod';
 import { CoatError } from '../../driver/host/errors.ts';
-import { Claim, claimPath } from '../../driver/overlay/records.ts';
+import { addressesOf, Claim, claimPath } from '../../driver/overlay/records.ts';
 import { changeStored } from '../../driver/store/change.ts';
 import type { Store } from '../../driver/store/store.ts';
 
-export interface Address {
-  network: string;
-  ip: string;
-}
+/** Where an endpoint is found: its network, and its addresses there. */
+export const Address = z.object({ network: z.string(), ip: z.string(), ip6: z.string().optional() });
+export type Address = z.infer<typeof Address>;
+
+/** Of all that is known of an endpoint. */
+export const addressOf = ({ network, ip, ip6 }: Address): Address => ({ network, ip, ...(ip6 === undefined ? {} : { ip6 }) });
 
 /**
- * Changes one claim.
+ * Changes the claims of an endpoint: that of its IPv4 address, which says where its frames go, and that of its IPv6 address,
+ * which goes with it.
  *
  * @param edit the new claim, or `undefined` to leave it as it is
  * @returns the store's revision that shows the change
  * @throws CoatError `no-claim`
  */
-export async function changeClaim(store: Store, { network, ip }: Address, edit: (claim: Claim) => Claim | undefined): Promise<number> {
-  const { revision } = await changeStored(store, claimPath(network, ip), (value) => Claim.parse(value), (claim) => {
-    if (!claim) throw new CoatError('no-claim', `no host claims ${ip}`, { hint: 'has the container left the network meanwhile?' });
-    return edit(claim);
-  });
-  return revision!;
+export async function changeClaim(store: Store, address: Address, edit: (claim: Claim) => Claim | undefined): Promise<number> {
+  const revisions = await Promise.all(addressesOf(address).map(async (ip) => {
+    const { revision } = await changeStored(store, claimPath(address.network, ip), (value) => Claim.parse(value), (claim) => {
+      if (!claim) throw new CoatError('no-claim', `no host claims ${ip}`, { hint: 'has the container left the network meanwhile?' });
+      return edit(claim);
+    });
+    return revision!;
+  }));
+  return Math.max(...revisions);
 }
 
 /** The four changes a move makes to a claim. Each is idempotent. */

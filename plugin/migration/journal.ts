@@ -1,6 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { z } from 'zod';
 import { readIfThere, removeIfThere, writeAtomic } from '../../driver/host/files.ts';
+import { Address } from './claims.ts';
 
 /**
  * What a host must remember of a migration to end it right after a crash. Written before the effect it announces.
@@ -15,7 +16,7 @@ export const JournalEntry = z.discriminatedUnion('role', [
     container: z.string(),
     containerId: z.string(),
     peer: z.string(),
-    endpoints: z.array(z.object({ network: z.string(), ip: z.string() })),
+    endpoints: z.array(Address),
     /** Set aside while the container moves, so that its end at the source restarts nothing. */
     restartPolicy: z.object({ Name: z.string().optional(), MaximumRetryCount: z.number().optional() }).optional(),
     /**
@@ -32,7 +33,7 @@ export const JournalEntry = z.discriminatedUnion('role', [
     /** Absent until Docker has made it. */
     containerId: z.string().optional(),
     peer: z.string(),
-    endpoints: z.array(z.object({ network: z.string(), ip: z.string() })),
+    endpoints: z.array(Address),
     state: z.enum(['arriving', 'running', 'aborted']),
   }),
 ]);

@@ -58,6 +58,7 @@ export async function planMove(deps: MoverDependencies, ref: string, to: string)
     network: onEngine.get(settings.NetworkID)!,
     ip: settings.IPAddress,
     prefixLength: settings.IPPrefixLen,
+    ...(settings.GlobalIPv6Address ? { ip6: settings.GlobalIPv6Address, prefixLength6: settings.GlobalIPv6PrefixLen } : {}),
     mac: settings.MacAddress,
     interfaceName: names.get(settings.IPAddress) ?? 'eth0',
   }));

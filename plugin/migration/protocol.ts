@@ -26,6 +26,9 @@ export const Endpoint = z.object({
   network: z.string(),
   ip: z.string(),
   prefixLength: z.number().int(),
+  /** Where the network has IPv6. */
+  ip6: z.string().optional(),
+  prefixLength6: z.number().int().optional(),
   mac: z.string(),
   /** Its name inside the container. */
   interfaceName: z.string(),

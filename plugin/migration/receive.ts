@@ -5,7 +5,7 @@ import { CoatError, explain } from '../../driver/host/errors.ts';
 import { KeyedQueue } from '../../driver/host/queue.ts';
 import type { PeerRoutes } from '../agent/peer.ts';
 import { Arrival } from './arrival.ts';
-import { changeClaim, takeOver } from './claims.ts';
+import { addressOf, changeClaim, takeOver } from './claims.ts';
 import { criuFacts } from './facts.ts';
 import type { JournalEntry } from './journal.ts';
 import type { MoverDependencies } from './ports.ts';
@@ -110,7 +110,7 @@ export class Receiver {
   async #prepare(preparation: Preparation, from: string): Promise<Record<string, never>> {
     const { id, container, endpoints } = preparation;
     if (await this.#entry(id)) throw new CoatError('known-move', `the migration ${id} has begun already`);
-    const entry: Entry = { role: 'destination', id, container, peer: from, endpoints: endpoints.map(({ network, ip }) => ({ network, ip })), state: 'arriving' };
+    const entry: Entry = { role: 'destination', id, container, peer: from, endpoints: endpoints.map(addressOf), state: 'arriving' };
     await this.#remember(entry);
     try {
       const free = endpoints.filter(({ network }) => !this.#deps.overlay.letsChoose(network)).map(({ name }) => name);

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { CoatError, explain } from '../../driver/host/errors.ts';
 import { Undo } from '../../driver/host/undo.ts';
 import type { MigrationEvent, MigrationRequest, Phase, Report } from '../agent/api.ts';
-import { announce, changeClaim, redirect, withdraw } from './claims.ts';
+import { addressOf, announce, changeClaim, redirect, withdraw } from './claims.ts';
 import { Departure, endAtSource } from './departure.ts';
 import type { JournalEntry } from './journal.ts';
 import { type Plan, planMove } from './plan.ts';
@@ -84,7 +84,7 @@ export class Move {
       container: plan.name,
       containerId: inspect.Id,
       peer: peer.name,
-      endpoints: endpoints.map(({ network, ip }) => ({ network, ip })),
+      endpoints: endpoints.map(addressOf),
       state: 'moving',
       keep: this.#request.keep ?? false,
       ...(restarts(inspect) ? { restartPolicy: inspect.HostConfig.RestartPolicy } : {}),

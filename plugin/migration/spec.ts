@@ -27,7 +27,7 @@ function networkMode({ HostConfig: { NetworkMode }, NetworkSettings }: Inspect):
 /** @param implied names that the engine lists as aliases by itself, up to version 1.44 of its API */
 function pinned(settings: EndpointSettings, implied: readonly string[]): Record<string, unknown> {
   return {
-    IPAMConfig: { ...settings.IPAMConfig, IPv4Address: settings.IPAddress },
+    IPAMConfig: { ...settings.IPAMConfig, IPv4Address: settings.IPAddress, ...(settings.GlobalIPv6Address ? { IPv6Address: settings.GlobalIPv6Address } : {}) },
     MacAddress: settings.MacAddress,
     Links: settings.Links ?? null,
     Aliases: settings.Aliases?.filter((alias) => !implied.includes(alias)) ?? null,

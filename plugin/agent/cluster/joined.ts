@@ -82,7 +82,9 @@ function work({ me, first, authority }: Identity, { port }: Common, { store, pee
       if (me.name === first.name && others.length > 0) {
         throw new CoatError('first-host', `host ${me.name} keeps the store and the authority of the cluster, and ${others.join(', ')} still need it`, { hint: 'it has to leave last' });
       }
-      const own = (await claimsOf(store, me.name)).filter(({ claim }) => !claim.spare).map(({ claim }) => claim.container ?? claim.ip);
+      const claims = (await claimsOf(store, me.name)).map(({ claim }) => claim).filter(({ spare }) => !spare);
+      const second = new Set(claims.map(({ ip6 }) => ip6));
+      const own = claims.filter(({ ip }) => !second.has(ip)).map(({ container, ip }) => container ?? ip);
       if (own.length > 0) {
         throw new CoatError('in-use', `containers of this host are on networks of the cluster: ${own.join(', ')}`, { hint: 'move them (docker coat migrate), disconnect them, or stop them' });
       }

@@ -13,7 +13,7 @@ export function listing({ hosts, networks, claims }: Known): Listing {
   return {
     hosts: [...hosts.values()].map(({ name, address }) => ({ name, address })).sort(by('name')),
     networks: [...networks.values()]
-      .map(({ name, subnet, gateway, vni, mtu }) => ({ ...(name === undefined ? {} : { name }), subnet, gateway, vni, mtu }))
+      .map(({ name, subnet, gateway, subnet6, gateway6, vni, mtu }) => defined<Listing['networks'][number]>({ name, subnet, gateway, subnet6, gateway6, vni, mtu }))
       .sort(by('subnet')),
     endpoints: inUse(claims)
       .map((claim) => ({ ...endpointOf(claim), network: networks.get(claim.network)?.name ?? claim.network }))
@@ -25,10 +25,8 @@ export function listing({ hosts, networks, claims }: Known): Listing {
 export function networkDetails({ networks, claims }: Known): NetworkDetails[] {
   const used = inUse(claims);
   return [...networks.values()]
-    .map(({ key, name, subnet, gateway, vni, mtu, internal, options, reserved = [], maker }) => ({
-      ...(name === undefined ? {} : { name }),
-      ...{ subnet, gateway, vni, mtu, internal, options, reserved },
-      ...(maker === undefined ? {} : { maker }),
+    .map(({ key, name, subnet, gateway, subnet6, gateway6, vni, mtu, internal, options, reserved = [], maker }) => ({
+      ...defined<Omit<NetworkDetails, 'endpoints'>>({ name, subnet, gateway, subnet6, gateway6, vni, mtu, internal, options, reserved, maker }),
       endpoints: used
         .filter(({ network }) => network === key)
         .map((claim) => ({ ...endpointOf(claim), names: claim.names ?? [] }))
@@ -40,9 +38,10 @@ export function networkDetails({ networks, claims }: Known): NetworkDetails[] {
 /** An address without a MAC is only lent, not yet used. */
 const inUse = (claims: Known['claims']): Claim[] => [...claims.values()].filter(({ mac }) => mac !== undefined);
 
-function endpointOf({ ip, mac, host, container, movingTo }: Claim): Omit<Listing['endpoints'][number], 'network'> {
-  return { ip, host, ...(mac === undefined ? {} : { mac }), ...(container === undefined ? {} : { container }), ...(movingTo === undefined ? {} : { movingTo }) };
-}
+const endpointOf = ({ ip, ip6, mac, host, container, movingTo }: Claim): Omit<Listing['endpoints'][number], 'network'> => defined({ ip, ip6, host, mac, container, movingTo });
+
+/** What there is of a record. */
+const defined = <T extends object>(all: { [K in keyof T]: T[K] | undefined }): T => Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined)) as T;
 
 const collator = new Intl.Collator('en', { numeric: true });
 const compare = (a: string, b: string): number => collator.compare(a, b);

@@ -1,7 +1,7 @@
 import { CoatError, explain } from '../../../driver/host/errors.ts';
 import type { Log } from '../../../driver/host/log.ts';
 import { enterStored } from '../../../driver/network/book.ts';
-import { overlap, parseSubnet } from '../../../driver/ipam/address.ts';
+import { overlap, parseSubnet, type Subnet } from '../../../driver/ipam/address.ts';
 import { type Claim, Network, networkPath } from '../../../driver/overlay/records.ts';
 import { ConflictError, type Store } from '../../../driver/store/store.ts';
 import type { EngineNetworks } from '../../engine/networks.ts';
@@ -83,8 +83,9 @@ export class NetworkSync {
     } else if (step.do === 'delete-record') {
       await store.delete(networkPath(step.key), known!.revision);
     } else {
-      const { key, subnet, gateway, options, internal, name } = known!.network;
-      await engine.create({ name: name!, subnet, gateway, options, internal, labels: { [LABEL]: key } });
+      const { key, subnet, gateway, subnet6, gateway6, options, internal, name } = known!.network;
+      const second = subnet6 === undefined ? undefined : { subnet: subnet6, gateway: gateway6! };
+      await engine.create({ name: name!, subnet, gateway, second, options, internal, labels: { [LABEL]: key } });
     }
     log.info({ network: step.key, step: step.do }, 'networks: brought this host and the cluster together');
   }
@@ -99,7 +100,9 @@ export class NetworkSync {
 
 /** What a network had may belong to another one since its record was deleted. */
 function unrivalled(network: Network, others: ReadonlyMap<string, Network>): Network {
-  const rival = [...others.values()].find(({ vni, subnet }) => vni === network.vni || overlap(parseSubnet(subnet), parseSubnet(network.subnet)));
+  const subnets = ({ subnet, subnet6 }: Network): Subnet[] => [subnet, ...(subnet6 === undefined ? [] : [subnet6])].map(parseSubnet);
+  const mine = subnets(network);
+  const rival = [...others.values()].find((other) => other.vni === network.vni || subnets(other).some((one) => mine.some((own) => overlap(one, own))));
   if (!rival) return network;
   throw new CoatError('network-replaced', `what the network ${network.subnet} had belongs to ${rival.name ?? rival.subnet} now`, { hint: 'remove the containers that are still on it' });
 }

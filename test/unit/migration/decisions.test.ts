@@ -16,7 +16,7 @@ const inspect = (change: { State?: object; HostConfig?: object; Mounts?: Inspect
   GraphDriver: change.GraphDriver ?? { Name: 'overlay2', Data: { UpperDir: '/u' } },
   NetworkSettings: {
     Networks: Object.fromEntries(
-      (change.networks ?? ['shop']).map((name) => [name, { NetworkID: name, IPAddress: '10.42.0.2', IPPrefixLen: 24, MacAddress: '02:42:0a:2a:00:02', Aliases: ['web', 'abcdef012345'], IPAMConfig: null }]),
+      (change.networks ?? ['shop']).map((name) => [name, { NetworkID: name, IPAddress: '10.42.0.2', IPPrefixLen: 24, GlobalIPv6Address: '', GlobalIPv6PrefixLen: 0, MacAddress: '02:42:0a:2a:00:02', Aliases: ['web', 'abcdef012345'], IPAMConfig: null }]),
     ),
   },
 });
