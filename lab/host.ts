@@ -5,13 +5,15 @@ import { run, type RunOptions, type RunResult } from '../driver/host/run.ts';
 import type { HostCgroups } from './kernel/cgroups.ts';
 import { enterArgv } from './kernel/enter.ts';
 import { initOf } from './kernel/init.ts';
-import type { Engine, HostSpec } from './spec.ts';
+import { address6, type Engine, type HostSpec } from './spec.ts';
 
 /** One host of a lab, running or not. */
 export class LabHost {
   readonly name: string;
   /** Underlay address. */
   readonly address: string;
+  /** The same in IPv6. */
+  readonly address6: string;
   readonly engine: Engine;
   readonly #lab: string;
   readonly #cgroups: HostCgroups;
@@ -20,6 +22,7 @@ export class LabHost {
   constructor(lab: string, spec: HostSpec, cgroups: HostCgroups) {
     this.name = spec.name;
     this.address = spec.address;
+    this.address6 = address6(spec.address);
     this.engine = spec.engine;
     this.#lab = lab;
     this.#cgroups = cgroups;

@@ -58,6 +58,12 @@ export function parseRate(text: string): string {
 /** Underlay address of the n-th host, counted from 1. */
 export const hostAddress = (subnet: number, n: number): string => `10.213.${subnet}.${n}`;
 
+/** The IPv6 address beside an IPv4 one of the underlay, without prefix length (always /64): 10.213.7.1 has fd00:213:7::1. */
+export function address6(address: string): string {
+  const [, second, subnet, n] = address.split('.');
+  return `fd00:${second}:${subnet}::${n}`;
+}
+
 /** The switch's own address: for a look from outside, and to answer "no such port" as a name server. */
 export const switchAddress = (subnet: number): string => `10.213.${subnet}.254`;
 

@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { codeOf } from '../../driver/host/errors.ts';
 import { run } from '../../driver/host/run.ts';
 import { isNetnsOf, NETNS, netnsName } from '../places.ts';
-import { switchAddress, type HostSpec, type LabSpec } from '../spec.ts';
+import { address6, switchAddress, type HostSpec, type LabSpec } from '../spec.ts';
 
 /** The bridge inside the switch's namespace; each of its ports bears the name of the host behind it. */
 const BRIDGE = 'underlay';
@@ -20,7 +20,7 @@ export async function makeUnderlay(spec: LabSpec): Promise<void> {
   await ipBatch(wires, [
     'link set lo up',
     `link add ${BRIDGE} type bridge`,
-    `address add ${switchAddress(spec.subnet)}/24 dev ${BRIDGE}`,
+    ...addresses(switchAddress(spec.subnet), BRIDGE),
     `link set ${BRIDGE} up`,
   ]);
   for (const host of spec.hosts) await plugIn(spec.name, host);
@@ -35,8 +35,11 @@ export async function plugIn(lab: string, host: HostSpec): Promise<void> {
     `link add ${host.name} type veth peer name eth0 netns ${netns}`,
     `link set ${host.name} master ${BRIDGE} up`,
   ]);
-  await ipBatch(netns, ['link set lo up', `address add ${host.address}/24 dev eth0`, 'link set eth0 up']);
+  await ipBatch(netns, ['link set lo up', ...addresses(host.address, 'eth0'), 'link set eth0 up']);
 }
+
+/** Of both families. Nobody else can have them, and an address that is being looked for cannot be listened at. */
+const addresses = (address: string, dev: string): string[] => [`address add ${address}/24 dev ${dev}`, `address add ${address6(address)}/64 dev ${dev} nodad`];
 
 /** Takes a host's network away, with everything in it; none is fine. */
 export async function unplug(lab: string, host: string): Promise<void> {

@@ -3,7 +3,7 @@ import { CoatError } from '../../driver/host/errors.ts';
 /** A host of the cluster. */
 export interface Member {
   name: string;
-  /** Underlay address, IPv4: where its agent listens, and its VTEP. */
+  /** Underlay address, IPv4 or on all hosts IPv6: where its agent listens, and its VTEP. */
   address: string;
   /** SHA-256 of the public key it proves its name with, hex; absent where one secret is all that is proved. */
   key?: string | undefined;

@@ -1,7 +1,8 @@
-import { isIPv4 } from 'node:net';
+import { isIP } from 'node:net';
 import { z } from 'zod';
 import { CoatError, explain } from '../../driver/host/errors.ts';
 import { type AddressPool, DEFAULT_POOL, parseAddressPool } from '../../driver/ipam/choose.ts';
+import { canonical, familyOf } from '../../driver/ipam/address.ts';
 import { DEFAULT_VXLAN_PORT } from '../../driver/overlay/names.ts';
 import type { Member } from './membership.ts';
 
@@ -123,14 +124,18 @@ function parsePool(text: string, context: z.RefinementCtx): AddressPool {
   }
 }
 
+/** Whether hosts can reach each other at an address: one that is valid on a single link needs that link's name, which differs. */
+export const isUnderlay = (address: string): boolean => isIP(address) !== 0 && !/^fe[89ab]|%|^::ffff:/i.test(address);
+
 /** @param text as in `h1=10.0.0.1,h2=10.0.0.2` */
 function parseHosts(text: string, context: z.RefinementCtx): Member[] {
   const members = text.split(',').map((part) => {
     const [name = '', address = '', ...rest] = part.trim().split('=');
-    const problem = rest.length > 0 || !NAME.test(name) || !isIPv4(address);
-    if (problem) context.addIssue(`COAT_HOSTS: "${part.trim()}" is not of the form name=IPv4 address`);
-    return { name, address };
+    const problem = rest.length > 0 || !NAME.test(name) || !isUnderlay(address);
+    if (problem) context.addIssue(`COAT_HOSTS: "${part.trim()}" is not of the form name=IP address`);
+    return { name, address: problem ? address : canonical(address) };
   });
+  if (new Set(members.map(({ address }) => familyOf(address))).size > 1) context.addIssue('COAT_HOSTS: all hosts have IPv4 addresses here, or all have IPv6 addresses');
   for (const what of ['name', 'address'] as const) {
     const all = members.map((member) => member[what]);
     const twice = all.find((value, i) => all.indexOf(value) !== i);

@@ -163,6 +163,29 @@ test('a dead host is removed, shut out, and its addresses are free', async () =>
   expect(await coat<Entered>(h2, 'join', await newToken(), '--name', 'h3')).toMatchObject({ name: 'h3' });
 });
 
+test('hosts reach each other by IPv6 as well, all of them', async () => {
+  await coat(h2, 'leave');
+  await docker(h1, 'rm', '--force', 'one', 'three');
+  await docker(h2, 'rm', '--force', 'two');
+  await coat(h1, 'leave');
+  expect(await coat<Entered>(h1, 'init', '--address', h1.address6)).toMatchObject({ address: h1.address6 });
+  const let2in = await newToken();
+  expect(await refused(h2, 'join', let2in, '--address', h2.address)).toBe('other-family');
+  expect(await coat<Entered>(h2, 'join', let2in)).toMatchObject({ address: h2.address6 });
+  for (const host of lab.hosts) expect((await status(host)).hosts.map(({ name, reachable }) => [name, reachable])).toEqual([['h1', true], ['h2', true]]);
+
+  await docker(h1, 'network', 'create', '-d', 'coat', '--ipam-driver', 'coat', '--ipv6', '--subnet', '10.60.0.0/24', '--subnet', 'fd00:60::/64', 'shop');
+  await until('the network on h2', async () => (await h2.exec(['docker', 'network', 'inspect', 'shop'], { okCodes: [0, 1] })).code === 0, { timeout: PATIENCE_MS });
+  await docker(h1, 'run', '-d', '--name', 'one', '--network', 'shop', '--ip6', 'fd00:60::11', IMAGE, 'sleep', '3600');
+  await docker(h2, 'run', '-d', '--name', 'two', '--network', 'shop', '--ip', '10.60.0.12', IMAGE, 'sleep', '3600');
+  // 1500 bytes of the lab's wire, less 70 for VXLAN over IPv6
+  expect(await docker(h1, 'exec', 'one', 'cat', '/sys/class/net/eth0/mtu')).toBe('1430');
+  await until('one to reach two', () => reaches(h1, 'one', '10.60.0.12'), { timeout: PATIENCE_MS });
+  await docker(h2, 'exec', 'two', 'ping', '-c', '1', '-W', '1', '-M', 'do', '-s', '1382', 'fd00:60::11');
+  await docker(h1, 'coat', 'migrate', 'one', 'h2');
+  await until('two to reach one', () => reaches(h2, 'two', 'fd00:60::11'), { timeout: PATIENCE_MS });
+});
+
 async function restartAgent(host: LabHost): Promise<void> {
   const plugin = await docker(host, 'plugin', 'ls', '--filter', 'enabled=true', '--format', '{{.Name}}');
   await docker(host, 'plugin', 'disable', '--force', plugin);

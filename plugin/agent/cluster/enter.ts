@@ -1,7 +1,8 @@
 import { networkInterfaces } from 'node:os';
 import { X509Certificate } from 'node:crypto';
 import { CoatError } from '../../../driver/host/errors.ts';
-import { type Common, NAME } from '../settings.ts';
+import { canonical, familyOf } from '../../../driver/ipam/address.ts';
+import { type Common, isUnderlay, NAME } from '../settings.ts';
 import { VERSION } from '../version.ts';
 import { knock } from './ask.ts';
 import { issue, makeAuthority, makeRequest } from './certificates.ts';
@@ -14,10 +15,10 @@ import { parseToken } from './tokens.ts';
 /** What Docker and coat make; a host is not reached there. */
 const NOT_UNDERLAY = /^(lo|docker|br-|veth|cb\d|cx\d|cv)/;
 
-/** This host's IPv4 addresses that others may reach it at. */
+/** This host's addresses that others may reach it at. */
 function ownAddresses(): string[] {
   return Object.entries(networkInterfaces()).flatMap(([name, addresses]) =>
-    NOT_UNDERLAY.test(name) ? [] : (addresses ?? []).filter(({ family, internal }) => family === 'IPv4' && !internal).map(({ address }) => address));
+    NOT_UNDERLAY.test(name) ? [] : (addresses ?? []).filter(({ address, internal }) => isUnderlay(address) && !internal).map(({ address }) => address));
 }
 
 /** @throws CoatError `bad-name` */
@@ -29,11 +30,15 @@ export function checkHostName(name: string): string {
 /** @param given what the person said, or what a connection was made from. @throws CoatError `bad-address` */
 export function chooseAddress(given: string | undefined, own: readonly string[]): string {
   if (given !== undefined) {
-    if (own.includes(given)) return given;
-    throw new CoatError('bad-address', `this host does not have the address ${given}`, { hint: own.length === 0 ? 'it has no IPv4 address' : `it has ${own.join(', ')}` });
+    const same = own.find((address) => address === canonical(given));
+    if (same !== undefined) return same;
+    throw new CoatError('bad-address', `this host does not have the address ${given}`, { hint: own.length === 0 ? 'it has no IP address' : `it has ${own.join(', ')}` });
   }
-  if (own.length === 1) return own[0]!;
-  throw new CoatError('bad-address', own.length === 0 ? 'this host has no IPv4 address' : `this host has several addresses: ${own.join(', ')}`, {
+  // IPv6 only for who says so, or has nothing else
+  const usual = own.filter((address) => familyOf(address) === 4);
+  const [first, ...more] = usual.length > 0 ? usual : own;
+  if (first !== undefined && more.length === 0) return first;
+  throw new CoatError('bad-address', first === undefined ? 'this host has no IP address' : `this host has several addresses: ${own.join(', ')}`, {
     hint: 'say at which one the other hosts reach it: --address',
   });
 }

@@ -1,8 +1,8 @@
-import { isIPv4 } from 'node:net';
 import { z } from 'zod';
 import { CoatError } from '../../../driver/host/errors.ts';
+import { familyOf } from '../../../driver/ipam/address.ts';
 import type { Member } from '../membership.ts';
-import { NAME } from '../settings.ts';
+import { isUnderlay, NAME } from '../settings.ts';
 import { MemberList } from './identity.ts';
 
 /** Where a host without a certificate asks to be let in. */
@@ -16,7 +16,7 @@ export const JoinRequest = z.object({
   now: z.number(),
   secret: z.string(),
   name: z.string().regex(NAME),
-  address: z.string().refine(isIPv4),
+  address: z.string().refine(isUnderlay),
   /** Request for a certificate, PEM. */
   request: z.string(),
 });
@@ -39,7 +39,7 @@ export interface Present {
   members: readonly Member[];
 }
 
-/** Why a host with a good token is not let in all the same. @throws CoatError `other-version`, `clock`, `name-taken`, `address-taken` */
+/** Why a host with a good token is not let in all the same. @throws CoatError `other-version`, `clock`, `name-taken`, `other-family`, `address-taken` */
 export function checkNewcomer(wanted: JoinRequest, { name, version, now, members }: Present): void {
   if (wanted.version !== version) {
     throw new CoatError('other-version', `this host has coat ${wanted.version}, and host ${name} has ${version}`, { hint: 'install the same version of the plugin on all hosts' });
@@ -52,6 +52,10 @@ export function checkNewcomer(wanted: JoinRequest, { name, version, now, members
   }
   if (members.some((member) => member.name === wanted.name)) {
     throw new CoatError('name-taken', `there is a host ${wanted.name} in the cluster already`, { hint: `join with another --name, or remove that one if it is dead: docker coat rm ${wanted.name}` });
+  }
+  const others = members.find((member) => familyOf(member.address) !== familyOf(wanted.address));
+  if (others !== undefined) {
+    throw new CoatError('other-family', `the hosts of the cluster reach each other by IPv${familyOf(others.address)}, and ${wanted.address} is not of it`, { hint: `join with an IPv${familyOf(others.address)} address of this host: --address` });
   }
   const rival = members.find((member) => member.address === wanted.address);
   if (rival !== undefined) {

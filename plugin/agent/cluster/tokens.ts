@@ -1,9 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { isIPv4 } from 'node:net';
 import { z } from 'zod';
 import { CoatError } from '../../../driver/host/errors.ts';
 import { changeStored } from '../../../driver/store/change.ts';
 import type { Store } from '../../../driver/store/store.ts';
+import { isUnderlay } from '../settings.ts';
 
 /** What a token says to the host that joins with it. */
 export interface Token {
@@ -26,7 +26,7 @@ const TokenRecord = z.object({
 export type TokenRecord = z.infer<typeof TokenRecord>;
 
 const PREFIX = 'coat1.';
-const Parts = z.tuple([z.string().refine(isIPv4), z.number().int().min(1).max(65535), z.string().regex(/^[0-9a-f]{64}$/), z.string().min(16).max(64)]);
+const Parts = z.tuple([z.string().refine(isUnderlay), z.number().int().min(1).max(65535), z.string().regex(/^[0-9a-f]{64}$/), z.string().min(16).max(64)]);
 /** Tokens that are over are remembered for a day, ms: whoever tries one shall learn what became of it. */
 const REMEMBERED_MS = 24 * 3600_000;
 

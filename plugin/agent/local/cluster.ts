@@ -13,7 +13,7 @@ export interface ClusterDoors {
   remove(host: string, force: boolean): Promise<void>;
 }
 
-const Host = { name: z.string().min(1), address: z.ipv4().optional() };
+const Host = { name: z.string().min(1), address: z.union([z.ipv4(), z.ipv6()]).optional() };
 const Init = z.strictObject(Host);
 const Join = z.strictObject({ ...Host, token: z.string().min(1) });
 /** From a second to a week. */

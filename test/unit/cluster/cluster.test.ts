@@ -71,6 +71,7 @@ describe('a newcomer', () => {
     [{ now: 11 * HOUR }, 'clock', 'the clock of this host is 60 minutes ahead of that of host h1'],
     [{ now: 10 * HOUR - 360_000 }, 'clock', 'the clock of this host is 6 minutes behind that of host h1'],
     [{ name: 'h2' }, 'name-taken', 'there is a host h2 in the cluster already'],
+    [{ address: 'fd00::3' }, 'other-family', 'the hosts of the cluster reach each other by IPv4, and fd00::3 is not of it'],
     [{ address: '10.0.0.2' }, 'address-taken', 'the address 10.0.0.2 is that of host h2'],
   ])('with %j is told why not', (difference, code, message) => {
     expect(() => checkNewcomer({ ...wanted, ...difference }, present)).toThrow(expect.objectContaining({ code, message, hint: expect.stringMatching(/\S/) as string }) as Error);
@@ -82,7 +83,10 @@ describe('the address of a host', () => {
     expect(chooseAddress(undefined, ['10.0.0.1'])).toBe('10.0.0.1');
     expect(chooseAddress('10.0.0.2', ['10.0.0.1', '10.0.0.2'])).toBe('10.0.0.2');
     expect(() => chooseAddress(undefined, ['10.0.0.1', '10.0.0.2'])).toThrow('several addresses: 10.0.0.1, 10.0.0.2');
-    expect(() => chooseAddress(undefined, [])).toThrow('no IPv4 address');
+    expect(() => chooseAddress(undefined, [])).toThrow('no IP address');
+    expect(chooseAddress(undefined, ['10.0.0.1', 'fd00::1'])).toBe('10.0.0.1');
+    expect(chooseAddress(undefined, ['fd00::1'])).toBe('fd00::1');
+    expect(chooseAddress('FD00:0::1', ['10.0.0.1', 'fd00::1'])).toBe('fd00::1');
     expect(() => chooseAddress('10.0.0.3', ['10.0.0.1'])).toThrow('does not have the address 10.0.0.3');
   });
 
