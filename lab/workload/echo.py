@@ -1,7 +1,7 @@
-"""A TCP server that sends back what it gets. `echo.py [--port 7000] [--mb 0] [--touch]`
+"""A TCP server that sends back what it gets. `echo.py [--host ADDRESS] [--port 7000] [--mb 0]`
 
 --mb keeps so many MiB of incompressible memory resident; --write NAME appends to a file now and then, so that
-the container's own files change while it runs.
+the container's own files change while it runs. --host :: is for IPv6 and IPv4 at once.
 """
 import argparse
 import os
@@ -10,6 +10,7 @@ import threading
 import time
 
 options = argparse.ArgumentParser()
+options.add_argument("--host", default="")
 options.add_argument("--port", type=int, default=7000)
 options.add_argument("--mb", type=int, default=0)
 options.add_argument("--write")
@@ -36,7 +37,8 @@ def scribble():
 
 if options.write:
     threading.Thread(target=scribble, daemon=True).start()
-server = socket.create_server(("", options.port), backlog=1024)
+six = ":" in options.host
+server = socket.create_server((options.host, options.port), family=socket.AF_INET6 if six else socket.AF_INET, dualstack_ipv6=six, backlog=1024)
 print("ready", flush=True)
 while True:
     threading.Thread(target=echo, args=(server.accept()[0],), daemon=True).start()

@@ -1,38 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { until } from '../../driver/host/until.ts';
-import type { LabHost } from '../../lab/host.ts';
-import type { Listing } from '../../plugin/agent/api.ts';
 import { docker, fresh, h1, h2, lab, PATIENCE_MS } from '../support/hosts.ts';
-import { type Container, scene, type Scene } from '../support/scene.ts';
-
-const CREATE = ['network', 'create', '-d', 'coat', '--ipam-driver', 'coat'];
-const other = (host: LabHost): LabHost => (host === h1 ? h2 : h1);
-
-const has = async (host: LabHost, network: string): Promise<boolean> => (await host.exec(['docker', 'network', 'inspect', network], { okCodes: [0, 1] })).code === 0;
-const subnetOf = (host: LabHost, network: string): Promise<string> => docker(host, 'network', 'inspect', '--format', '{{(index .IPAM.Config 0).Subnet}}', network);
-const networks = async (): Promise<Listing['networks']> => (JSON.parse(await docker(h1, 'coat', 'ls', '--json')) as Listing).networks;
-const listed = async (name: string): Promise<Listing['networks'][number] | undefined> => (await networks()).find((network) => network.name === name);
-
-/** A network that exists on all hosts, and on none when the test is over. */
-async function create(scene: Scene, host: LabHost, options: readonly string[], name = fresh('net')): Promise<string> {
-  scene.finallyEverywhere(async (each) => {
-    await each.exec(['docker', 'network', 'rm', name], { okCodes: [0, 1] });
-    await until(`${name} to go from ${each.name}`, async () => !(await has(each, name)) && (await listed(name)) === undefined, { timeout: PATIENCE_MS });
-  });
-  await docker(host, ...CREATE, ...options, name);
-  for (const each of lab.hosts) await until(`${name} on ${each.name}`, () => has(each, name), { timeout: PATIENCE_MS });
-  await until(`the name of ${name} to be known`, async () => (await listed(name)) !== undefined, { timeout: PATIENCE_MS });
-  scene.network = name;
-  return name;
-}
-
-const idle = (scene: Scene, host: LabHost, ...options: string[]): Promise<Container> => scene.run(host, 'idle', ['sleep', 'infinity'], options);
-
-/** Whether a container is answered by an address. */
-async function reaches(container: Container, address: string): Promise<boolean> {
-  const { code } = await container.host.exec(['docker', 'exec', container.name, 'ping', '-c', '1', '-W', '1', address], { okCodes: [0, 1, 2] });
-  return code === 0;
-}
+import { CREATE, create, has, idle, listed, networks, other, reaches, subnetOf } from '../support/networks.ts';
+import { scene } from '../support/scene.ts';
 
 describe('options', () => {
   test.each([['h1', 771], ['h2', 772]])('typed on %s hold on all hosts', (maker, vni) => scene(async (scene) => {
