@@ -42,7 +42,7 @@ export class Rules {
       this.#wanted = rules;
     }
     repaired.push(...(await this.#passDocker('iptables', wanted[4])));
-    // Docker has no rules for a family that it does not use, and then none of ours is there to be taken away
+    // without such a network nothing is to be seen to, once what was there has been taken away
     if (wanted[6] || this.#passed6) repaired.push(...(await this.#passDocker('ip6tables', wanted[6])));
     this.#passed6 = wanted[6];
     return changed ? [] : repaired;
