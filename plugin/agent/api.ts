@@ -72,6 +72,8 @@ export interface NetworkDetails {
   name?: string;
   subnet: string;
   gateway: string;
+  subnet6?: string;
+  gateway6?: string;
   vni: number;
   mtu: number;
   internal: boolean;

@@ -15,6 +15,7 @@ export function networkText(network: NetworkDetails): string {
     ['Name', network.name ?? '-'],
     ['Subnet', network.subnet],
     ['Gateway', network.internal ? 'none' : network.gateway],
+    ...(network.subnet6 === undefined ? [] : [['IPv6 subnet', network.subnet6], ['IPv6 gateway', network.internal ? 'none' : (network.gateway6 ?? '-')]] satisfies [string, string][]),
     ['VNI', String(network.vni)],
     ['MTU', String(network.mtu)],
     ['Internal', network.internal ? 'yes' : 'no'],
@@ -25,6 +26,6 @@ export function networkText(network: NetworkDetails): string {
   if (network.endpoints.length === 0) return about;
   return `${about}\n${table(
     ['CONTAINER', 'IP', 'MAC', 'HOST', 'NAMES'],
-    network.endpoints.map(({ container, ip, mac, host, movingTo, names }) => [container ?? '-', ip, mac ?? '-', movingTo === undefined ? host : `${host} (moving to ${movingTo})`, names.join(', ') || '-']),
+    network.endpoints.map(({ container, ip, ip6, mac, host, movingTo, names }) => [container ?? '-', ip6 === undefined ? ip : `${ip}, ${ip6}`, mac ?? '-', movingTo === undefined ? host : `${host} (moving to ${movingTo})`, names.join(', ') || '-']),
   )}`;
 }

@@ -22,7 +22,7 @@ test('a path that carries nothing has no size', async () => {
 });
 
 test('what the largest network sends decides, and all that suffer are named', () => {
-  const hosts = [{ name: 'h1' }, { name: 'h2', carries: 1_400 }, { name: 'h3', carries: 1_500 }];
+  const hosts = [{ name: 'h1', address: '192.0.2.1' }, { name: 'h2', address: '192.0.2.2', carries: 1_400 }, { name: 'h3', address: '192.0.2.3', carries: 1_500 }];
   const found = narrowPaths(hosts, [{ name: 'small', mtu: 1_350 }, { name: 'shop', mtu: 1_400 }, { name: 'wide', mtu: 1_450 }]);
   expect(found).toEqual([{
     check: 'MTU',
