@@ -17,6 +17,8 @@ export const Host = z.object({
   routes: z.array(z.string()).optional(),
   /** What the host proves its name with: SHA-256 of its public key, hex. Absent where the settings name the hosts. */
   key: z.string().optional(),
+  /** Whether it keeps the store, or is about to; see the agent's etcd/members.ts. */
+  store: z.enum(['entering', 'member']).optional(),
 });
 export type Host = z.infer<typeof Host>;
 

@@ -16,16 +16,16 @@ import { createMover } from '../migration/mover.ts';
 import { announce } from './announce.ts';
 import type { Status, Version } from './api.ts';
 import type { Cluster, ClusterWork } from './cluster/cluster.ts';
-import { EtcdChild } from './etcd/child.ts';
+import { wayToExternal } from './etcd/external.ts';
+import { OwnEtcd } from './etcd/own.ts';
 import { EtcdStore } from './etcd/store.ts';
-import { offerEtcd, wayToEtcd } from './etcd/way.ts';
+import { wayToEtcd, whereIsEtcd } from './etcd/way.ts';
 import { installationDoors } from './installation.ts';
 import { localApp } from './local/app.ts';
 import type { ClusterDoors } from './local/cluster.ts';
 import { listing, networkDetails } from './local/endpoints.ts';
 import { examine } from './local/doctor.ts';
 import { gatherStatus } from './local/status.ts';
-import type { Membership } from './membership.ts';
 import { Metrics } from './metrics/metrics.ts';
 import { serveMetrics } from './metrics/serve.ts';
 import { PathMtus } from './mtu/paths.ts';
@@ -69,8 +69,9 @@ export async function startAgent(cluster: Cluster, paths: Paths, doors: ClusterD
   const routes = new RouteTable();
   const server = new PeerServer({ me: me.name, security, routes, log });
 
-  const etcd = ownEtcd(membership, paths, routes, log);
-  const store = new EtcdStore(wayToEtcd(membership, peers, etcd.socket));
+  const etcd = new OwnEtcd({ membership, peers, data: paths.etcdData, sockets: paths.etcdSockets, log });
+  etcd.offer(routes);
+  const store = new EtcdStore(cluster.external === undefined ? wayToEtcd(membership, peers, etcd) : wayToExternal(cluster.external));
 
   const pathMtus = new PathMtus({ peers: () => membership.all().filter(({ name }) => name !== me.name), log });
   const metrics = new Metrics();
@@ -104,11 +105,11 @@ export async function startAgent(cluster: Cluster, paths: Paths, doors: ClusterD
   routes.call('/v1/ping', async () => ({ ...version, now: Date.now() }));
   offerSettled(routes, driver);
   mover.register(routes);
-  const work = cluster.attach({ store, driver, peers, server, routes, log, signal: ending.signal });
+  const work = cluster.attach({ store, driver, etcd, peers, server, routes, log, signal: ending.signal });
 
   // the way for others to the store of this host, so before the driver, which may wait for its own way to it
   const listening = server.listen(me.address, common.port);
-  const etcdStarted = etcd.start().catch((error: unknown) => log.error({ err: error }, 'etcd did not start; it is tried again'));
+  const etcdStarted = work.startStore().catch((error: unknown) => log.error({ err: error }, 'etcd did not start; it is tried again'));
   await driver.start();
 
   const record = async (): Promise<(current: Host | undefined) => Host | undefined> => {
@@ -140,6 +141,7 @@ export async function startAgent(cluster: Cluster, paths: Paths, doors: ClusterD
     gatherStatus({
       version,
       membership,
+      endpoint: whereIsEtcd(membership, cluster.external?.urls),
       peers,
       replica: driver.replica,
       engine: () => aboutEngine(docker),
@@ -193,19 +195,12 @@ export async function startAgent(cluster: Cluster, paths: Paths, doors: ClusterD
       await networks.stop();
       await driver.stop();
       await store.close();
+      // while its peers can be reached, so that another one takes over at once
+      await etcd.stop();
       peers.close();
       await server.close();
-      await etcd.stop();
     },
   };
-}
-
-/** The etcd of this host, or nothing where another host runs it. */
-function ownEtcd(membership: Membership, paths: Paths, routes: RouteTable, log: Log): Pick<EtcdChild, 'socket' | 'start' | 'stop'> {
-  const etcd = new EtcdChild({ data: paths.etcdData, sockets: paths.etcdSockets, log });
-  if (membership.storeHost().name !== membership.me.name) return { socket: etcd.socket, start: async () => undefined, stop: async () => undefined };
-  offerEtcd(routes, etcd.socket);
-  return etcd;
 }
 
 const Settled = z.object({ revision: z.number().int() });

@@ -14,11 +14,13 @@
  *     POST /v1/migrations   MigrationRequest → one MigrationEvent a line (application/x-ndjson).
  *                           Closing the connection cancels the migration unless it is committed.
  *
- *     POST /v1/cluster/init    { name, address? }        → Entered
+ *     POST /v1/cluster/init    { name, address?, store?: { urls, ca?, certificate?, key? } } → Entered
  *     POST /v1/cluster/join    { token, name, address? } → Entered
  *     POST /v1/cluster/token   { ttl }                   → NewToken
  *     POST /v1/cluster/leave   { force }                 → {}
  *     POST /v1/cluster/remove  { host, force }           → {}
+ *     POST /v1/cluster/promote { host }                  → StoreHosts
+ *     POST /v1/cluster/demote  { host }                  → StoreHosts
  *
  * Any other status than 200 carries a Problem.
  */
@@ -45,7 +47,7 @@ export interface Status extends Version {
   /** Which CRIU moves use; a carried one came with the plugin. */
   criu: { version: string; path: string; carried: boolean } | { problem: string };
   /** `carries`: how large a packet gets there whole, bytes, IP's head included; absent while it is not known. */
-  hosts: { name: string; address: string; version?: string; self: boolean; reachable: boolean; carries?: number; problem?: string }[];
+  hosts: { name: string; address: string; version?: string; self: boolean; store?: StorePart; reachable: boolean; carries?: number; problem?: string }[];
   /** What is wrong with the paths to other hosts. */
   paths: Finding[];
   migrations: { id: string; container: string; from: string; to: string; phase: string }[];
@@ -61,8 +63,11 @@ export interface Finding {
   remedy?: string;
 }
 
+/** A host's part in keeping the store; absent where it has none. */
+export type StorePart = 'entering' | 'member';
+
 export interface Listing {
-  hosts: { name: string; address: string }[];
+  hosts: { name: string; address: string; store?: StorePart }[];
   networks: { name?: string; subnet: string; gateway: string; subnet6?: string; gateway6?: string; vni: number; mtu: number }[];
   endpoints: { network: string; ip: string; ip6?: string; mac?: string; host: string; container?: string; movingTo?: string }[];
 }
@@ -108,6 +113,13 @@ export interface Entered {
   address: string;
   /** All hosts of the cluster, this one included. */
   hosts: { name: string; address: string }[];
+}
+
+/** Who keeps the store now. */
+export interface StoreHosts {
+  hosts: string[];
+  /** Why there should be more of them, or fewer. */
+  advice?: string;
 }
 
 export interface NewToken {

@@ -7,6 +7,8 @@ export interface Member {
   address: string;
   /** SHA-256 of the public key it proves its name with, hex; absent where one secret is all that is proved. */
   key?: string | undefined;
+  /** Whether it keeps the store, or is about to. */
+  store?: 'entering' | 'member' | undefined;
 }
 
 /** Who belongs to the cluster. */
@@ -15,8 +17,8 @@ export interface Membership {
   /** All hosts, this one included. */
   all(): Member[];
   find(name: string): Member | undefined;
-  /** The host whose agent runs etcd. */
-  storeHost(): Member;
+  /** The hosts whose agents run etcd, as last heard of. */
+  storeHosts(): Member[];
 }
 
 /**
@@ -29,7 +31,7 @@ export function staticMembership(me: string, hosts: readonly Member[]): Membersh
   const self = find(me);
   if (self === undefined || hosts[0] === undefined) throw unknownHost(me);
   const first = hosts[0];
-  return { me: self, all: () => [...hosts], find, storeHost: () => first };
+  return { me: self, all: () => [...hosts], find, storeHosts: () => [first] };
 }
 
 export function unknownHost(name: string): CoatError {

@@ -49,7 +49,7 @@ export function refusingAgent(error: CoatError, paths: Paths, cluster: ClusterDo
       cluster,
       log,
     }),
-    cluster: { token: refuse, remove: refuse, mayLeave: refuse, signOff: nothing },
+    cluster: { startStore: nothing, promote: refuse, demote: refuse, token: refuse, remove: refuse, mayLeave: refuse, signOff: nothing },
     connected: () => false,
     leave: nothing,
     stop: nothing,

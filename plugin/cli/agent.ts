@@ -1,14 +1,14 @@
 import { request, type IncomingMessage } from 'node:http';
 import { CoatError, codeOf, explain } from '../../driver/host/errors.ts';
-import type { Entered, Finding, HostFile, Listing, MigrationEvent, MigrationRequest, NetworkDetails, NewToken, Problem, Setup, Status, Version } from '../agent/api.ts';
+import type { Entered, Finding, HostFile, Listing, MigrationEvent, MigrationRequest, NetworkDetails, NewToken, Problem, Setup, Status, StoreHosts, Version } from '../agent/api.ts';
 import { pathsUnder } from '../agent/paths.ts';
 import { lines } from '../../driver/host/lines.ts';
 
 /** How long a question may take, in ms. `status` asks every host, so it is not short. */
 const ANSWER_MS = 30_000;
 
-/** How long a change of the cluster may take, in ms: a new store is waited for. */
-const CLUSTER_MS = 60_000;
+/** How long a change of the cluster may take, in ms: a new store is waited for, and copies of it. */
+const CLUSTER_MS = 120_000;
 
 /** Where the agent listens, unless `COAT_SOCKET` says otherwise. */
 export function socketPath(env: NodeJS.ProcessEnv): string {
@@ -52,7 +52,7 @@ export class Agent {
     return this.#call('GET', '/v1/networks');
   }
 
-  init(wanted: { name: string; address?: string }): Promise<Entered> {
+  init(wanted: { name: string; address?: string; store?: object }): Promise<Entered> {
     return this.#cluster('init', wanted);
   }
 
@@ -71,6 +71,14 @@ export class Agent {
 
   remove(host: string, force: boolean): Promise<object> {
     return this.#cluster('remove', { host, force });
+  }
+
+  promote(host: string): Promise<StoreHosts> {
+    return this.#cluster('promote', { host });
+  }
+
+  demote(host: string): Promise<StoreHosts> {
+    return this.#cluster('demote', { host });
   }
 
   /**

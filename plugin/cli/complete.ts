@@ -32,7 +32,8 @@ async function candidates({ program, words, toComplete, agent }: Wish): Promise<
   if (toComplete.startsWith('-') && !words.includes('--')) return given.length > 0 && command.commands.length > 0 ? [] : flags(command, words);
   if (command.commands.length > 0) return given.length > 0 ? [] : verbs(command, undefined);
   if (command.name() === 'help' && given.length === 0) return verbs(program, command);
-  if (command.name() === 'rm' && given.length === 0) return hosts(agent).catch(() => []);
+  if (['rm', 'promote'].includes(command.name()) && given.length === 0) return hosts(agent).catch(() => []);
+  if (command.name() === 'demote' && given.length === 0) return keepers(agent).catch(() => []);
   if (command.name() === 'inspect') return networks(agent).then((all) => all.filter(({ value }) => !given.includes(value)), () => []);
   if (command.name() !== 'migrate' || given.length > 1) return [];
   return names(agent, given[0]).catch(() => []);
@@ -73,6 +74,12 @@ async function hosts(agent: Wish['agent']): Promise<Candidate[]> {
   const local = await agent();
   const [listing, { host: here }] = await Promise.all([local.listing(PATIENCE_MS), local.version(PATIENCE_MS)]);
   return listing.hosts.filter(({ name }) => name !== here).map(({ name, address }) => ({ value: name, about: address }));
+}
+
+/** The hosts that keep the store, of which this one may be one. */
+async function keepers(agent: Wish['agent']): Promise<Candidate[]> {
+  const { hosts: all } = await (await agent()).listing(PATIENCE_MS);
+  return all.filter(({ store }) => store !== undefined).map(({ name, address }) => ({ value: name, about: address }));
 }
 
 /** Containers of this host; with a container given, the hosts it can go to. */

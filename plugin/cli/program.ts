@@ -3,6 +3,7 @@ import { CoatError } from '../../driver/host/errors.ts';
 import { parseFormat } from './format/format.ts';
 import type { Form } from './format/show.ts';
 import type { Scene } from './scene.ts';
+import type { InitOptions } from './verbs/cluster.ts';
 
 /** Runs one verb and keeps its exit code; with `json`, what goes wrong becomes a document as well. */
 export type Perform = (options: { json?: true }, verb: (scene: Scene) => Promise<number>) => Promise<void>;
@@ -75,8 +76,12 @@ export function program(perform: Perform): Command {
     .description('Make a new cluster, with this host as its first')
     .option('--name <name>', "this host's name in the cluster (default: its own, up to the first dot)")
     .option('--address <ip>', 'where the other hosts reach it (default: its only address)')
+    .option('--store <urls>', 'use an etcd that is there: https://host:2379, several with commas (default: this host keeps the store)')
+    .option('--store-ca <file>', "certificate of that etcd's authority, PEM")
+    .option('--store-cert <file>', 'certificate to show to it')
+    .option('--store-key <file>', 'and its key')
     .option('--json', 'Print one JSON document')
-    .action((options: Form & { name?: string; address?: string }) =>
+    .action((options: InitOptions) =>
       perform(options, async (scene) => (await import('./verbs/cluster.ts')).init(scene, options)));
 
   root.command('token')
@@ -106,6 +111,14 @@ export function program(perform: Perform): Command {
     .option('--force', 'Also if it still answers')
     .option('--json', 'Print one JSON document')
     .action((host: string, options: { force?: true; json?: true }) => perform(options, async (scene) => (await import('./verbs/cluster.ts')).rm(scene, host, options)));
+
+  for (const verb of ['promote', 'demote'] as const) {
+    root.command(verb)
+      .description(verb === 'promote' ? 'Let another host keep the store, with those that do' : 'Let a host keep the store no more')
+      .argument('<host>', "its name, as 'docker coat status' shows it")
+      .option('--json', 'Print one JSON document')
+      .action((host: string, options: { json?: true }) => perform(options, async (scene) => (await import('./verbs/store.ts')).store(scene, verb, host, options)));
+  }
 
   root.command('version')
     .description("Show this program's version and the agent's")

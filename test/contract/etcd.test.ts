@@ -25,7 +25,7 @@ describe.skipIf(!possible)('etcd', () => {
   beforeAll(async () => {
     if (!isThere()) process.env['PATH'] += `:${await baseRootfs(() => undefined)}/usr/bin`;
     base = await mkdtemp(join(tmpdir(), 'coat-etcd-'));
-    etcd = new EtcdChild({ data: join(base, 'data'), sockets: join(base, 'sockets'), log: silent });
+    etcd = new EtcdChild({ name: 'h1', data: join(base, 'data'), sockets: join(base, 'sockets'), log: silent });
     await etcd.start();
   }, 600_000);
   afterAll(async () => {

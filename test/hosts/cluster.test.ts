@@ -7,7 +7,7 @@ import { installCoat } from '../../lab/coat.ts';
 import { takeDown } from '../../lab/destroy.ts';
 import type { LabHost } from '../../lab/host.ts';
 import { Lab } from '../../lab/lab.ts';
-import type { Entered, NewToken, Problem, Status } from '../../plugin/agent/api.ts';
+import type { Entered, Listing, NewToken, Problem, Status, StoreHosts } from '../../plugin/agent/api.ts';
 import { issue, repeatRequest } from '../../plugin/agent/cluster/certificates.ts';
 import type { Identity } from '../../plugin/agent/cluster/identity.ts';
 
@@ -19,11 +19,12 @@ const IMAGE = 'coat-lab/workloads';
 let lab: Lab;
 let h1: LabHost;
 let h2: LabHost;
+let h3: LabHost;
 
 beforeAll(async () => {
   await takeDown(NAME);
-  lab = await Lab.up({ name: NAME, hosts: 2, engines: [26, 28], plugin: false });
-  [h1, h2] = [lab.host('h1'), lab.host('h2')];
+  lab = await Lab.up({ name: NAME, hosts: 3, engines: [26, 28], plugin: false });
+  [h1, h2, h3] = [lab.host('h1'), lab.host('h2'), lab.host('h3')];
   await installCoat(lab, { cluster: false });
 });
 afterAll(() => takeDown(NAME));
@@ -46,7 +47,10 @@ async function refused(host: LabHost, ...args: string[]): Promise<string> {
 }
 
 const status = (host: LabHost): Promise<Status> => coat<Status>(host, 'status');
-const newToken = async (ttl = '1h'): Promise<string> => (await coat<NewToken>(h1, 'token', '--ttl', ttl)).token;
+const newToken = async (ttl = '1h', host = h1): Promise<string> => (await coat<NewToken>(host, 'token', '--ttl', ttl)).token;
+/** Who keeps the store, as a host sees it. */
+const keepers = async (host: LabHost): Promise<string[]> => (await coat<Listing>(host, 'ls')).hosts.filter(({ store }) => store === 'member').map(({ name }) => name);
+const hasNetwork = async (host: LabHost, name: string): Promise<boolean> => (await host.exec(['docker', 'network', 'inspect', name], { okCodes: [0, 1] })).code === 0;
 const reaches = async (host: LabHost, container: string, ip: string): Promise<boolean> =>
   (await host.exec(['docker', 'exec', container, 'ping', '-c', '1', '-W', '1', ip], { okCodes: [0, 1] })).code === 0;
 
@@ -77,6 +81,8 @@ test('a host joins with a token, and is not let in by one that is bad', async ()
   expect(await refused(h2, 'join', 'coat1.nonsense')).toBe('bad-token');
   expect(await refused(h2, 'join', withSecret(token, 'a secret of nobody'))).toBe('token-unknown');
   expect(await refused(h2, 'join', withFingerprint(token, '0'.repeat(64)))).toBe('wrong-cluster');
+  // a certificate of the cluster is not enough to be told the secret
+  expect(await refused(h2, 'join', withHosts(token, [[h1.address, '0'.repeat(64)]]))).toBe('wrong-host');
   // what can be put right costs no token
   expect(await refused(h2, 'join', token, '--name', 'h1')).toBe('name-taken');
   expect(await refused(h2, 'join', token, '--address', h1.address)).toBe('bad-address');
@@ -85,7 +91,7 @@ test('a host joins with a token, and is not let in by one that is bad', async ()
   expect(entered).toMatchObject({ name: 'h2', address: h2.address });
   expect(entered.hosts.map(({ name }) => name)).toEqual(['h1', 'h2']);
   expect(await refused(h2, 'join', token)).toBe('in-cluster');
-  for (const host of lab.hosts) expect((await status(host)).hosts.map(({ name, reachable }) => [name, reachable])).toEqual([['h1', true], ['h2', true]]);
+  for (const host of [h1, h2]) expect((await status(host)).hosts.map(({ name, reachable }) => [name, reachable])).toEqual([['h1', true], ['h2', true]]);
 });
 
 test('containers of both hosts reach each other, and one moves', async () => {
@@ -125,7 +131,7 @@ test('an agent that starts while the store is away knows its cluster', async () 
 
 test('a host leaves when nothing of it is in use, and may join again', async () => {
   expect(await refused(h2, 'leave')).toBe('in-use');
-  expect(await refused(h1, 'leave')).toBe('first-host');
+  expect(await refused(h1, 'leave')).toBe('last-store');
   await docker(h2, 'rm', '--force', 'two');
   await coat(h2, 'leave');
   expect(await refused(h2, 'status')).toBe('not-configured');
@@ -138,6 +144,65 @@ test('a host leaves when nothing of it is in use, and may join again', async () 
   expect(await refused(h2, 'join', token)).toBe('token-used');
   await coat(h2, 'join', await newToken());
   await until('the network on h2 again', async () => (await h2.exec(['docker', 'network', 'inspect', 'shop'], { okCodes: [0, 1] })).code === 0, { timeout: PATIENCE_MS });
+});
+
+test('three hosts keep the store, which outlives the first', async () => {
+  // the second address is tried where nobody answers at the first
+  await coat(h3, 'join', withHosts(await newToken(), (hosts) => [['10.255.255.1', '0'.repeat(64)], ...hosts]));
+  expect(await refused(h2, 'promote', 'h3')).toBe('keeps-not');
+  expect(await refused(h1, 'promote', 'h9')).toBe('unknown-host');
+  expect(await refused(h1, 'promote', 'h1')).toBe('keeps-already');
+  expect(await refused(h1, 'demote', 'h1')).toBe('last-store');
+  expect(await coat<StoreHosts>(h1, 'promote', 'h2')).toEqual({ hosts: ['h1', 'h2'], advice: expect.stringMatching(/promote one more/) as string });
+  expect(await coat<StoreHosts>(h2, 'promote', 'h3')).toEqual({ hosts: ['h1', 'h2', 'h3'] });
+  expect((await h3.exec(['stat', '-c', '%a %U', '/var/lib/coat/identity.json'])).stdout.trim()).toBe('600 root');
+
+  await lab.kill('h1');
+  await until('a network without h1', () => docker(h2, 'network', 'create', '-d', 'coat', '--ipam-driver', 'coat', '--subnet', '10.61.0.0/24', 'later').catch(() => false as const), { timeout: PATIENCE_MS });
+  await until('the network on h3', () => hasNetwork(h3, 'later'), { timeout: PATIENCE_MS });
+  await docker(h3, 'run', '-d', '--name', 'four', '--network', 'later', '--ip', '10.61.0.14', IMAGE, 'sleep', '3600');
+  expect(await refused(h2, 'demote', 'h3')).toBe('store-unwell');
+
+  await lab.start('h1');
+  await until('h1 to be as the others', async () => (await status(h1)).store.state === 'ok' && (await hasNetwork(h1, 'later')), { timeout: PATIENCE_MS });
+  expect(await keepers(h1)).toEqual(['h1', 'h2', 'h3']);
+});
+
+test('an agent that dies on its way to keep the store goes on when it is back', async () => {
+  await coat(h1, 'demote', 'h3');
+  const before = await agentPid(h3);
+  const promoted = h1.exec(['docker', 'coat', 'promote', 'h3', '--json'], { okCodes: [0, 1], timeout: 2 * PATIENCE_MS });
+  const identity = join(h3.root, 'var/lib/coat/identity.json');
+  await until('h3 to be on its way', async () => (await readFile(identity, 'utf8')).includes('"entering"'), { every: 2, timeout: PATIENCE_MS });
+  // its agent first: Docker starts it again, and it goes on where it was
+  await h3.exec(['kill', '-KILL', before]);
+  expect((await promoted).code).toBe(0);
+  await until('h3 to keep the store', async () => (await keepers(h2)).includes('h3') && /"store": "member"/.test(await readFile(identity, 'utf8')), { timeout: PATIENCE_MS });
+});
+
+test('a cluster does without its first host for good, and lets in', async () => {
+  await lab.kill('h1');
+  await until('h1 to be removed', () => coat(h2, 'rm', 'h1').catch(() => false as const), { timeout: PATIENCE_MS });
+  expect(await keepers(h3)).toEqual(['h2', 'h3']);
+  const fresh = await newToken('1h', h3);
+  await lab.start('h1');
+  await until('the agent of h1', async () => (await h1.exec(['docker', 'coat', 'version'], { okCodes: [0, 1] })).code === 0, { timeout: PATIENCE_MS });
+  await until('h1 to be refused', async () => (await status(h1)).hosts.some(({ problem }) => /does not take this one for a host/.test(problem ?? '')), { timeout: PATIENCE_MS });
+  expect((await status(h1)).store.state).toBe('away');
+  await docker(h1, 'rm', '--force', 'one');
+  await coat(h1, 'leave', '--force');
+  expect((await h1.exec(['ls', '/var/lib/coat'])).stdout).not.toMatch(/identity|etcd/);
+  await coat(h1, 'join', fresh);
+
+  // and the store goes back to where it was
+  expect(await coat<StoreHosts>(h2, 'demote', 'h3')).toMatchObject({ hosts: ['h2'] });
+  await until('h3 to have forgotten it', async () => !/authorityKey/.test(await readFile(join(h3.root, 'var/lib/coat/identity.json'), 'utf8')) && !/etcd/.test((await h3.exec(['ls', '/var/lib/coat'])).stdout), { timeout: PATIENCE_MS });
+  await coat(h2, 'promote', 'h1');
+  expect(await coat<StoreHosts>(h2, 'demote', 'h2')).toMatchObject({ hosts: ['h1'] });
+  await until('h1 to have all', async () => (await status(h1)).store.state === 'ok' && (await hasNetwork(h1, 'shop')), { timeout: PATIENCE_MS });
+  expect(await keepers(h2)).toEqual(['h1']);
+  await docker(h3, 'rm', '--force', 'four');
+  await coat(h3, 'leave');
 });
 
 test('a dead host is removed, shut out, and its addresses are free', async () => {
@@ -160,7 +225,7 @@ test('a dead host is removed, shut out, and its addresses are free', async () =>
   expect(await refused(h2, 'leave')).toBe('not-a-member');
   await coat(h2, 'leave', '--force');
   expect(await docker(h2, 'network', 'ls', '--filter', 'driver=coat', '--quiet')).toBe('');
-  expect(await coat<Entered>(h2, 'join', await newToken(), '--name', 'h3')).toMatchObject({ name: 'h3' });
+  expect(await coat<Entered>(h2, 'join', await newToken(), '--name', 'h4')).toMatchObject({ name: 'h4' });
 });
 
 test('hosts reach each other by IPv6 as well, all of them', async () => {
@@ -193,8 +258,16 @@ async function restartAgent(host: LabHost): Promise<void> {
   await until(`the agent of ${host.name}`, async () => (await host.exec(['docker', 'coat', 'version'], { okCodes: [0, 1] })).code === 0, { timeout: PATIENCE_MS });
 }
 
-/** The same token with another secret, or another fingerprint. */
-function withPart(text: string, part: number, value: string): string {
+async function agentPid(host: LabHost): Promise<string> {
+  return (await host.exec(['pgrep', '-f', '/usr/lib/coat/agent.cjs'])).stdout.trim().split('\n')[0]!;
+}
+
+/** The same token with other hosts, another secret, or another fingerprint. */
+function withHosts(text: string, hosts: unknown[] | ((hosts: unknown[]) => unknown[])): string {
+  const known = (JSON.parse(Buffer.from(text.slice('coat1.'.length), 'base64url').toString()) as [unknown[]])[0];
+  return withPart(text, 0, typeof hosts === 'function' ? hosts(known) : hosts);
+}
+function withPart(text: string, part: number, value: unknown): string {
   const parts = JSON.parse(Buffer.from(text.slice('coat1.'.length), 'base64url').toString()) as unknown[];
   return `coat1.${Buffer.from(JSON.stringify(parts.with(part, value))).toString('base64url')}`;
 }

@@ -4,7 +4,9 @@ import { CoatError } from '../../../driver/host/errors.ts';
 import type { Log } from '../../../driver/host/log.ts';
 import type { Host } from '../../../driver/overlay/records.ts';
 import type { Store } from '../../../driver/store/store.ts';
-import type { NewToken } from '../api.ts';
+import type { NewToken, StoreHosts } from '../api.ts';
+import type { OwnEtcd } from '../etcd/own.ts';
+import type { External } from './identity.ts';
 import { type Membership, staticMembership } from '../membership.ts';
 import type { PeerDirectory } from '../peers/peers.ts';
 import type { RouteTable } from '../peers/routes.ts';
@@ -16,6 +18,7 @@ import type { Common, Settings } from '../settings.ts';
 export interface Parts {
   store: Store;
   driver: Driver;
+  etcd: OwnEtcd;
   peers: PeerDirectory;
   server: PeerServer;
   routes: RouteTable;
@@ -26,6 +29,11 @@ export interface Parts {
 
 /** What can be asked of a cluster. */
 export interface ClusterWork {
+  /** Starts the store, where this host keeps it. Returns when it answers. */
+  startStore(): Promise<void>;
+  /** Lets a host keep the store; or not any more. @returns who keeps it now */
+  promote(host: string): Promise<StoreHosts>;
+  demote(host: string): Promise<StoreHosts>;
   /** @param ttl ms */
   token(ttl: number): Promise<NewToken>;
   /** Takes a dead host out; with `force` also one that lives. */
@@ -44,6 +52,8 @@ export interface Cluster {
   readonly membership: Membership;
   readonly security: Security;
   readonly common: Common;
+  /** An etcd of others, where that is the store. */
+  readonly external: External | undefined;
   /** What this host's record should be. @returns `undefined` to leave it as it is */
   record(current: Host | undefined, facts: Facts): Host | undefined;
   /** Called once, before anything is started. */
@@ -58,8 +68,17 @@ export function staticCluster(settings: Settings): Cluster {
     membership,
     security: presharedKey(settings.secret, settings.host, (name) => membership.find(name) !== undefined),
     common: settings,
+    external: undefined,
     record: (current, facts) => unlessSame(current, { ...membership.me, ...facts }),
-    attach: () => ({ token: refuse, remove: refuse, mayLeave: refuse, signOff: refuse }),
+    attach: ({ etcd }) => ({
+      startStore: async () => (settings.hosts[0]?.name === settings.host ? etcd.start() : undefined),
+      promote: refuse,
+      demote: refuse,
+      token: refuse,
+      remove: refuse,
+      mayLeave: refuse,
+      signOff: refuse,
+    }),
   };
 }
 

@@ -1,12 +1,16 @@
 import { networkInterfaces } from 'node:os';
 import { X509Certificate } from 'node:crypto';
 import { CoatError } from '../../../driver/host/errors.ts';
+import { StoreAwayError } from '../../../driver/store/store.ts';
 import { canonical, familyOf } from '../../../driver/ipam/address.ts';
+import { formatAddressPool } from '../../../driver/ipam/choose.ts';
 import { type Common, isUnderlay, NAME } from '../settings.ts';
 import { VERSION } from '../version.ts';
 import { knock } from './ask.ts';
 import { issue, makeAuthority, makeRequest } from './certificates.ts';
-import type { Identity } from './identity.ts';
+import { wayToExternal } from '../etcd/external.ts';
+import { EtcdStore } from '../etcd/store.ts';
+import type { External, Identity } from './identity.ts';
 import type { Member } from '../membership.ts';
 import { keyOf } from './proof.ts';
 import { JOIN, JoinAnswer, type JoinRequest } from './protocol.ts';
@@ -43,14 +47,38 @@ export function chooseAddress(given: string | undefined, own: readonly string[])
   });
 }
 
+/** Who founds a cluster, and where its store is, if not on this host. */
+export interface Founder {
+  name: string;
+  address?: string | undefined;
+  store?: External | undefined;
+}
+
+/** An etcd of others must answer, and have nothing of another cluster. @throws CoatError `bad-store`, `store-in-use` */
+async function checkExternal(external: External): Promise<void> {
+  const wrong = external.urls.find((url) => !/^https:\/\/[^/]+\/?$/.test(url) || !URL.canParse(url));
+  if (wrong !== undefined) throw new CoatError('bad-store', `"${wrong}" is not the address of an etcd`, { hint: 'https://host:2379, several with commas between them; without TLS anybody could write there' });
+  const store = new EtcdStore(wayToExternal(external));
+  try {
+    const { entries } = await store.list('');
+    if (entries.length > 0) throw new CoatError('store-in-use', `that etcd has ${entries.length} records of a coat cluster already`, { hint: 'let its hosts leave; or, if there are none any more: etcdctl del --prefix /coat/v1/' });
+  } catch (error) {
+    if (!(error instanceof StoreAwayError)) throw error;
+    throw new CoatError('bad-store', `etcd at ${external.urls.join(', ')} does not answer`, { hint: 'look at its addresses and certificates: --store-ca, --store-cert, --store-key', cause: error.cause });
+  } finally {
+    await store.close();
+  }
+}
+
 /** The identity of the first host of a new cluster. */
-export async function found({ name, address }: { name: string; address?: string | undefined }): Promise<Identity> {
+export async function found({ name, address, store }: Founder): Promise<Identity> {
   const me = { name: checkHostName(name), address: chooseAddress(address, ownAddresses()) };
+  if (store !== undefined) await checkExternal(store);
   const authority = await makeAuthority();
   const { request, key } = await makeRequest(name);
   const certificate = await issue(authority, request, name);
   const member = { ...me, key: keyOf(certificate) };
-  return { me: member, first: member, authority: authority.certificate, authorityKey: authority.key, certificate, key };
+  return { me: member, first: member, authority: authority.certificate, authorityKey: authority.key, certificate, key, store: 'member', ...(store && { external: store }) };
 }
 
 /**
@@ -59,7 +87,7 @@ export async function found({ name, address }: { name: string; address?: string 
  * @returns what this host is from now on, and who else belongs to the cluster
  * @throws CoatError what the cluster refuses with
  */
-export async function join(wanted: { token: string; name: string; address?: string | undefined }, { port }: Common): Promise<{ identity: Identity; members: Member[] }> {
+export async function join(wanted: { token: string; name: string; address?: string | undefined }, { port, vxlanPort, pool }: Common): Promise<{ identity: Identity; members: Member[] }> {
   const name = checkHostName(wanted.name);
   const token = parseToken(wanted.token);
   if (token.port !== port) {
@@ -69,14 +97,14 @@ export async function join(wanted: { token: string; name: string; address?: stri
   try {
     const address = chooseAddress(wanted.address ?? door.localAddress, ownAddresses());
     const { request, key } = await makeRequest(name);
-    const body: JoinRequest = { version: VERSION, now: Date.now(), secret: token.secret, name, address, request };
-    const { certificate, first, members } = JoinAnswer.parse(await door.ask(JOIN, body));
+    const body: JoinRequest = { version: VERSION, now: Date.now(), secret: token.secret, name, address, request, vxlanPort, pool: formatAddressPool(pool) };
+    const { certificate, first, members, external } = JoinAnswer.parse(await door.ask(JOIN, body));
     const me = { name, address, key: keyOf(certificate) };
     const firstMember = members.find((member) => member.name === first);
     if (firstMember === undefined || !new X509Certificate(certificate).verify(new X509Certificate(door.authority).publicKey)) {
       throw new CoatError('wrong-cluster', 'the answer of the cluster does not fit together', { hint: 'install the same version of the plugin on all hosts' });
     }
-    return { identity: { me, first: firstMember, authority: door.authority, certificate, key }, members };
+    return { identity: { me, first: firstMember, authority: door.authority, certificate, key, ...(external && { external }) }, members };
   } finally {
     door.close();
   }

@@ -6,31 +6,35 @@ import type { Peer } from '../peer.ts';
 import type { Common } from '../settings.ts';
 import { offerAuthority } from './authority.ts';
 import { type Cluster, type ClusterWork, type Parts, unlessSame } from './cluster.ts';
-import type { Identity, IdentityFile } from './identity.ts';
+import type { IdentityKeeper } from './identity.ts';
+import { adviceOn } from './keeping.ts';
 import type { Members } from './members.ts';
+import { Promotion } from './promotion.ts';
 import { certificates, fingerprint } from './proof.ts';
 import { keepCertificate } from './renewal.ts';
+import { keepsNot, StoreRole } from './role.ts';
 import { createToken, formatToken } from './tokens.ts';
 
 /** A host that answers within this is not dead; ms. */
 const PING_MS = 3_000;
 
 /** A cluster that hosts join and leave: its members are the records of the hosts. */
-export function joinedCluster(first: Identity, file: IdentityFile, members: Members, common: Common): Cluster {
-  let identity = first;
-  const { me } = identity;
-  const find = members.find.bind(members);
+export function joinedCluster(identity: IdentityKeeper, members: Members, common: Common): Cluster {
+  const { me, first, external } = identity.now;
   return {
     membership: members,
-    security: certificates(() => identity, find),
+    security: certificates(() => identity.now, members.find.bind(members)),
     common,
+    external,
     // only the first host makes its record itself: any other's is gone when the host was removed
     record: (current, facts) => {
-      if (current === undefined && me.name !== identity.first.name) return undefined;
-      return unlessSame(current, { ...(current ?? me), ...facts });
+      if (current === undefined && me.name !== first.name) return undefined;
+      // where the store is not ours, its record alone says who has the authority's key
+      const store = external === undefined || current === undefined ? identity.now.store : current.store;
+      return unlessSame(current, { ...(current ?? me), ...facts, ...(store && { store }) });
     },
     attach(parts) {
-      const { server, peers, routes, driver, store, log, signal } = parts;
+      const { server, peers, routes, driver, etcd, store, log, signal } = parts;
       driver.replica.onChange(() => {
         // one that has never heard of the store knows nothing, and that is not "nobody"
         if (driver.replica.revision > 0) members.replace(driver.replica.hosts.values());
@@ -38,50 +42,73 @@ export function joinedCluster(first: Identity, file: IdentityFile, members: Memb
       members.onChange(() => {
         server.dropStrangers();
         peers.dropStrangers();
+        void etcd.follow();
       });
-      const authority = identity.authorityKey === undefined ? undefined : { certificate: identity.authority, key: identity.authorityKey };
-      if (authority !== undefined) offerAuthority(routes, { me: me.name, authority, store, log });
+      offerAuthority(routes, { membership: members, identity: () => identity.now, common, store, log });
       void keepCertificate({
-        identity: () => identity,
+        identity: () => identity.now,
         take: async (certificate) => {
-          identity = { ...identity, certificate };
-          await file.write(identity);
+          await identity.change({ certificate });
           server.renew();
         },
-        first: () => peers.get(identity.first.name),
+        authorities: () => members.storeHosts().filter(({ name }) => name !== me.name).map(({ name }) => peers.get(name)),
         log,
         signal,
       });
-      return work(identity, common, parts);
+      const options = { membership: members, identity, etcd, store, peers, log };
+      const role = new StoreRole({ ...options, signal });
+      const promotion = new Promotion({ ...options, role });
+      role.offer(routes);
+      promotion.offer(routes);
+      return work({ identity, members, common, role, promotion }, parts);
     },
   };
 }
 
-function work({ me, first, authority }: Identity, { port }: Common, { store, peers }: Parts): ClusterWork {
+interface Insides {
+  identity: IdentityKeeper;
+  members: Members;
+  common: Common;
+  role: StoreRole;
+  promotion: Promotion;
+}
+
+function work({ identity, members, common: { port }, role, promotion }: Insides, { store, peers }: Parts): ClusterWork {
+  const { me } = members;
+  const others = (): Peer[] => members.storeHosts().filter(({ name }) => name !== me.name).map(({ name }) => peers.get(name));
+  const answered = (hosts: string[]): { hosts: string[]; advice?: string } => {
+    const advice = adviceOn(hosts.length);
+    return { hosts, ...(advice !== undefined && { advice }) };
+  };
   return {
+    startStore: () => role.start(),
+    promote: async (host) => answered(await promotion.promote(host)),
+    demote: async (host) => answered(await promotion.demote(host)),
     async token(ttl) {
       const secret = await createToken(store, ttl);
-      return { token: formatToken({ address: first.address, port, fingerprint: fingerprint(authority), secret }), expires: Date.now() + ttl };
+      const hosts = members.storeHosts().flatMap(({ address, key }) => (key === undefined ? [] : [{ address, key }]));
+      return { token: formatToken({ hosts, port, fingerprint: fingerprint(identity.now.authority), secret }), expires: Date.now() + ttl };
     },
     async remove(name, force) {
       if (name === me.name) throw new CoatError('own-host', `${name} is this host`, { hint: 'docker coat leave' });
-      if (name === first.name) throw new CoatError('first-host', `host ${name} keeps the store and the authority of the cluster and cannot be removed`);
       if ((await store.get(hostKey(name))) === undefined) throw unknownHost(name);
       const lives = !force && (await peers.get(name).call('/v1/ping', {}, { timeout: PING_MS }).then(() => true, () => false));
       if (lives) throw new CoatError('host-lives', `host ${name} answers`, { hint: `run there: docker coat leave; or, to remove it all the same: docker coat rm --force ${name}` });
+      if (members.find(name)?.store !== undefined) {
+        if (!role.keeps) throw keepsNot(me.name, members.storeHosts().filter((host) => host.name !== name));
+        await promotion.demote(name);
+      }
       // shut out first, so that it cannot claim anew what is taken from it
       await store.delete(hostKey(name), 'any');
       await dropClaims(store, name);
     },
     async mayLeave() {
       const hosts = await store.list('hosts/').catch(async (error: unknown) => {
-        if (me.name === first.name || !(await isShutOut(peers.get(first.name)))) throw error;
+        if (!(await isShutOut(others()))) throw error;
         throw new CoatError('not-a-member', 'the cluster does not take this host for one of its own any more', { hint: 'docker coat leave --force' });
       });
-      const others = hosts.entries.map(({ key }) => key.slice('hosts/'.length)).filter((name) => name !== me.name);
-      if (me.name === first.name && others.length > 0) {
-        throw new CoatError('first-host', `host ${me.name} keeps the store and the authority of the cluster, and ${others.join(', ')} still need it`, { hint: 'it has to leave last' });
-      }
+      const rest = hosts.entries.map(({ key }) => key.slice('hosts/'.length)).filter((name) => name !== me.name);
+      if (role.keeps && rest.length > 0) await promotion.mayDemote(me.name);
       const claims = (await claimsOf(store, me.name)).map(({ claim }) => claim).filter(({ spare }) => !spare);
       const second = new Set(claims.map(({ ip6 }) => ip6));
       const own = claims.filter(({ ip }) => !second.has(ip)).map(({ container, ip }) => container ?? ip);
@@ -90,17 +117,30 @@ function work({ me, first, authority }: Identity, { port }: Common, { store, pee
       }
     },
     async signOff() {
+      if (role.keeps && others().length > 0) await promotion.demote(me.name);
       await dropClaims(store, me.name);
+      if (identity.now.external !== undefined && members.all().length === 1) await emptyStore(store);
       await store.delete(hostKey(me.name), 'any').catch(async (error: unknown) => {
         // the cluster may have shut this host out before it heard the answer
-        if (!(await isShutOut(peers.get(first.name)))) throw error;
+        if (!(await isShutOut(others()))) throw error;
       });
     },
   };
 }
 
-/** Whether a host takes this one for a member no longer. The first question may go to a connection that it has just closed. */
-async function isShutOut(peer: Peer): Promise<boolean> {
+/** Who leaves last leaves nothing in an etcd of others. */
+async function emptyStore(store: Store): Promise<void> {
+  for (const { key } of (await store.list('')).entries) await store.delete(key, 'any');
+}
+
+/** Whether another host takes this one for a member no longer. */
+async function isShutOut(peers: readonly Peer[]): Promise<boolean> {
+  const shut = await Promise.all(peers.map((peer) => isShutOutOf(peer)));
+  return shut.includes(true);
+}
+
+/** The first question may go to a connection that it has just closed. */
+async function isShutOutOf(peer: Peer): Promise<boolean> {
   for (let tries = 1; tries <= 3; tries += 1) {
     try {
       await peer.call('/v1/ping', {}, { timeout: PING_MS });

@@ -7,15 +7,16 @@ import { until } from '../../../driver/host/until.ts';
 import { connectEngine } from '../../engine/connection.ts';
 import { createNetworks } from '../../engine/networks.ts';
 import { type Agent, startAgent } from '../agent.ts';
-import type { Entered, NewToken } from '../api.ts';
+import type { Entered, NewToken, StoreHosts } from '../api.ts';
 import type { ClusterDoors } from '../local/cluster.ts';
 import { removeNetworks } from '../networks/remove.ts';
 import type { Paths } from '../paths.ts';
 import { PendingHandler } from '../pending.ts';
 import { refusingAgent } from '../refusal.ts';
 import { readCommon, readSettings } from '../settings.ts';
+import type { Founder } from './enter.ts';
 import { type Cluster, named, staticCluster } from './cluster.ts';
-import { type Identity, IdentityFile } from './identity.ts';
+import { type Identity, IdentityFile, IdentityKeeper } from './identity.ts';
 import { joinedCluster } from './joined.ts';
 import { Members } from './members.ts';
 
@@ -64,7 +65,7 @@ export class Life implements ClusterDoors {
     await this.#changes.run(async () => this.#agent?.stop());
   }
 
-  init(wanted: { name: string; address?: string | undefined }): Promise<Entered> {
+  init(wanted: Founder): Promise<Entered> {
     return this.#changes.run(async () => {
       await this.#refuseUnlessAlone();
       const { found } = await import('./enter.ts');
@@ -87,6 +88,14 @@ export class Life implements ClusterDoors {
 
   remove(host: string, force: boolean): Promise<void> {
     return this.#member().cluster.remove(host, force);
+  }
+
+  promote(host: string): Promise<StoreHosts> {
+    return this.#member().cluster.promote(host);
+  }
+
+  demote(host: string): Promise<StoreHosts> {
+    return this.#member().cluster.demote(host);
   }
 
   /** With `force` whatever stands against it: nothing is asked of the cluster, which may be gone. */
@@ -134,7 +143,7 @@ export class Life implements ClusterDoors {
     const common = readCommon(this.#env);
     const identity = await this.#identity.read();
     if (identity === undefined) throw alone();
-    return joinedCluster(identity, this.#identity, await Members.load(identity, this.#paths.members, this.#log), common);
+    return joinedCluster(new IdentityKeeper(identity, this.#identity), await Members.load(identity, this.#paths.members, this.#log), common);
   }
 
   async #enter(identity: Identity, known: Identity['me'][]): Promise<Entered> {

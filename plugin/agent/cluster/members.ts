@@ -27,7 +27,7 @@ export class Members implements Membership {
     this.#all = together(known, me, first);
   }
 
-  /** As the file has it. A damaged file is as good as none: the store's host is always known. */
+  /** As the file has it. A damaged file is as good as none: one host that kept the store is known all the same. */
   static async load(identity: Identity, file: string, log: Log): Promise<Members> {
     const known = await readIfThere(file)
       .then((text) => MemberList.parse(JSON.parse(text ?? '[]')))
@@ -46,8 +46,9 @@ export class Members implements Membership {
     return this.#all.get(name);
   }
 
-  storeHost(): Member {
-    return this.#first;
+  storeHosts(): Member[] {
+    const keepers = this.all().filter(({ store }) => store === 'member');
+    return keepers.length > 0 ? keepers : this.all().filter(({ name }) => name === this.#first.name);
   }
 
   /** Calls `listener` when hosts have come or gone. */
@@ -57,7 +58,7 @@ export class Members implements Membership {
 
   /** The records of the hosts, as the store has them now. One without a key is of no host that has joined. */
   replace(hosts: Iterable<Host>): void {
-    const next = together([...hosts].flatMap(({ name, address, key }) => (key === undefined ? [] : [{ name, address, key }])), this.me, this.#first);
+    const next = together([...hosts].flatMap(({ name, address, key, store }) => (key === undefined ? [] : [{ name, address, key, ...(store && { store }) }])), this.me, this.#first);
     if (JSON.stringify([...next]) === JSON.stringify([...this.#all])) return;
     this.#all = next;
     void this.save();
@@ -71,8 +72,8 @@ export class Members implements Membership {
   }
 }
 
-/** In the order of names. This host and the store's are always members, or nothing could ever be learned again. */
+/** In the order of names. This host always is a member; and where nobody else is known, one to ask is, or nothing could ever be learned again. */
 function together(known: readonly Member[], me: Member, first: Member): Map<string, Member> {
-  const all = new Map([...known, first, me].map((member) => [member.name, member] as const));
+  const all = new Map([...(known.length > 0 ? [] : [first]), me, ...known].map((member) => [member.name, member] as const));
   return new Map([...all].sort(([a], [b]) => (a < b ? -1 : 1)));
 }

@@ -3,7 +3,7 @@ import { CoatError } from '../../../driver/host/errors.ts';
 import { familyOf } from '../../../driver/ipam/address.ts';
 import type { Member } from '../membership.ts';
 import { isUnderlay, NAME } from '../settings.ts';
-import { MemberList } from './identity.ts';
+import { External, MemberList } from './identity.ts';
 
 /** Where a host without a certificate asks to be let in. */
 export const JOIN = '/v1/join';
@@ -19,10 +19,13 @@ export const JoinRequest = z.object({
   address: z.string().refine(isUnderlay),
   /** Request for a certificate, PEM. */
   request: z.string(),
+  /** UDP port of the tunnels, and the pool of subnets, as COAT_POOL has it: the same on all hosts. */
+  vxlanPort: z.number(),
+  pool: z.string(),
 });
 export type JoinRequest = z.infer<typeof JoinRequest>;
 
-export const JoinAnswer = z.object({ certificate: z.string(), first: z.string(), members: MemberList });
+export const JoinAnswer = z.object({ certificate: z.string(), first: z.string(), members: MemberList, external: External.optional() });
 export type JoinAnswer = z.infer<typeof JoinAnswer>;
 
 export const RenewRequest = z.object({ request: z.string() });
@@ -37,13 +40,21 @@ export interface Present {
   version: string;
   now: number;
   members: readonly Member[];
+  vxlanPort: number;
+  pool: string;
 }
 
-/** Why a host with a good token is not let in all the same. @throws CoatError `other-version`, `clock`, `name-taken`, `other-family`, `address-taken` */
-export function checkNewcomer(wanted: JoinRequest, { name, version, now, members }: Present): void {
+const SET = 'set it to the same on all hosts: docker plugin disable, docker plugin set, docker plugin enable; and join again with the same token';
+
+/** Why a host with a good token is not let in all the same. @throws CoatError `other-version`, `other-settings`, `clock`, `name-taken`, `other-family`, `address-taken` */
+export function checkNewcomer(wanted: JoinRequest, { name, version, now, members, vxlanPort, pool }: Present): void {
   if (wanted.version !== version) {
     throw new CoatError('other-version', `this host has coat ${wanted.version}, and host ${name} has ${version}`, { hint: 'install the same version of the plugin on all hosts' });
   }
+  if (wanted.vxlanPort !== vxlanPort) {
+    throw new CoatError('other-settings', `the tunnels of this host use UDP port ${wanted.vxlanPort}, and those of host ${name} ${vxlanPort}: COAT_VXLAN_PORT differs`, { hint: SET });
+  }
+  if (wanted.pool !== pool) throw new CoatError('other-settings', `this host chooses subnets from ${wanted.pool}, and host ${name} from ${pool}: COAT_POOL differs`, { hint: SET });
   const apart = wanted.now - now;
   if (Math.abs(apart) > CLOCK_MS) {
     throw new CoatError('clock', `the clock of this host is ${Math.round(Math.abs(apart) / 60_000)} minutes ${apart > 0 ? 'ahead of' : 'behind'} that of host ${name}`, {

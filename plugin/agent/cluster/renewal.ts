@@ -16,8 +16,8 @@ export interface RenewalOptions {
   identity: () => Identity;
   /** Keeps and uses the new certificate. */
   take: (certificate: string) => Promise<void>;
-  /** The host that has the authority's key. */
-  first: () => Peer;
+  /** The hosts that have the authority's key. */
+  authorities: () => readonly Peer[];
   log: Log;
   signal: AbortSignal;
 }
@@ -25,12 +25,12 @@ export interface RenewalOptions {
 export const isDue = (certificate: string, now: number): boolean => Date.parse(new X509Certificate(certificate).validTo) - now < EARLY_MS;
 
 /** Renews this host's certificate in good time, for as long as the agent lives. Never fails. */
-export async function keepCertificate({ identity, take, first, log, signal }: RenewalOptions): Promise<void> {
+export async function keepCertificate({ identity, take, authorities, log, signal }: RenewalOptions): Promise<void> {
   while (!signal.aborted) {
     let pause = LOOK_EVERY_MS;
     try {
       if (isDue(identity().certificate, Date.now())) {
-        await take(await renewed(identity(), first));
+        await take(await renewed(identity(), authorities()));
         log.info({ until: new X509Certificate(identity().certificate).validTo }, 'the certificate of this host was renewed');
       }
     } catch (error) {
@@ -41,9 +41,17 @@ export async function keepCertificate({ identity, take, first, log, signal }: Re
   }
 }
 
-async function renewed({ me, authority, authorityKey, certificate, key }: Identity, first: () => Peer): Promise<string> {
+async function renewed({ me, authority, authorityKey, certificate, key }: Identity, authorities: readonly Peer[]): Promise<string> {
   const { issue, repeatRequest } = await import('./certificates.ts');
   const request = await repeatRequest(me.name, { certificate, key });
   if (authorityKey !== undefined) return issue({ certificate: authority, key: authorityKey }, request, me.name);
-  return RenewAnswer.parse(await first().call(RENEW, { request })).certificate;
+  let last: unknown = new Error('no host that could do it is known');
+  for (const peer of authorities) {
+    try {
+      return RenewAnswer.parse(await peer.call(RENEW, { request })).certificate;
+    } catch (error) {
+      last = error;
+    }
+  }
+  throw last;
 }

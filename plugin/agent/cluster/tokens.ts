@@ -1,14 +1,20 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import { CoatError } from '../../../driver/host/errors.ts';
-import { changeStored } from '../../../driver/store/change.ts';
-import type { Store } from '../../../driver/store/store.ts';
+import type { Store, Write } from '../../../driver/store/store.ts';
 import { isUnderlay } from '../settings.ts';
+
+/** A host that lets others in. */
+export interface TokenHost {
+  address: string;
+  /** SHA-256 of the public key it proves itself with, hex: no other host of the cluster is told the secret. */
+  key: string;
+}
 
 /** What a token says to the host that joins with it. */
 export interface Token {
-  /** Where the host with the authority's key listens. */
-  address: string;
+  /** The hosts that let in, any of which will do. */
+  hosts: TokenHost[];
   port: number;
   /** Of the authority's certificate, SHA-256, hex. */
   fingerprint: string;
@@ -26,22 +32,24 @@ const TokenRecord = z.object({
 export type TokenRecord = z.infer<typeof TokenRecord>;
 
 const PREFIX = 'coat1.';
-const Parts = z.tuple([z.string().refine(isUnderlay), z.number().int().min(1).max(65535), z.string().regex(/^[0-9a-f]{64}$/), z.string().min(16).max(64)]);
+const HASH = /^[0-9a-f]{64}$/;
+const Hosts = z.array(z.tuple([z.string().refine(isUnderlay), z.string().regex(HASH)])).min(1).max(9);
+const Parts = z.tuple([Hosts, z.number().int().min(1).max(65535), z.string().regex(HASH), z.string().min(16).max(64)]);
 /** Tokens that are over are remembered for a day, ms: whoever tries one shall learn what became of it. */
 const REMEMBERED_MS = 24 * 3600_000;
 
 export const keyOfToken = (secret: string): string => `tokens/${createHash('sha256').update(secret).digest('hex')}`;
 
-export function formatToken({ address, port, fingerprint, secret }: Token): string {
-  return PREFIX + Buffer.from(JSON.stringify([address, port, fingerprint, secret])).toString('base64url');
+export function formatToken({ hosts, port, fingerprint, secret }: Token): string {
+  return PREFIX + Buffer.from(JSON.stringify([hosts.map(({ address, key }) => [address, key]), port, fingerprint, secret])).toString('base64url');
 }
 
 /** @throws CoatError `bad-token` */
 export function parseToken(text: string): Token {
   try {
     if (!text.startsWith(PREFIX)) throw new Error(`it does not begin with ${PREFIX}`);
-    const [address, port, fingerprint, secret] = Parts.parse(JSON.parse(Buffer.from(text.slice(PREFIX.length), 'base64url').toString()));
-    return { address, port, fingerprint, secret };
+    const [hosts, port, fingerprint, secret] = Parts.parse(JSON.parse(Buffer.from(text.slice(PREFIX.length), 'base64url').toString()));
+    return { hosts: hosts.map(([address, key]) => ({ address, key })), port, fingerprint, secret };
   } catch (cause) {
     throw new CoatError('bad-token', 'this is not a token of a coat cluster', { hint: 'copy the whole line that docker coat token printed', cause });
   }
@@ -67,15 +75,12 @@ export async function createToken(store: Store, ttl: number, now = Date.now()): 
   return secret;
 }
 
-/** Looks at a token without using it up. */
-export async function lookAtToken(store: Store, secret: string, now: number): Promise<void> {
-  const entry = await store.get(keyOfToken(secret));
-  checkToken(entry && TokenRecord.parse(entry.value), now);
-}
-
-/** Uses a token up: of two that try at the same time one fails. */
-export async function spendToken(store: Store, secret: string, host: string, now: number): Promise<void> {
-  await changeStored(store, keyOfToken(secret), (value) => TokenRecord.parse(value), (record) => ({ ...checkToken(record, now), usedBy: host }));
+/** Looks at a token. @returns the write that uses it up, for a transaction: of two that try at the same time one fails */
+export async function lookAtToken(store: Store, secret: string, host: string, now: number): Promise<Write> {
+  const key = keyOfToken(secret);
+  const entry = await store.get(key);
+  const record = checkToken(entry && TokenRecord.parse(entry.value), now);
+  return { key, value: { ...record, usedBy: host }, expected: entry!.revision };
 }
 
 function ago(ms: number): string {

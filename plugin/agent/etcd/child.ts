@@ -8,6 +8,7 @@ import { CoatError } from '../../../driver/host/errors.ts';
 import type { Log } from '../../../driver/host/log.ts';
 import { until } from '../../../driver/host/until.ts';
 import { healthy } from './gateway.ts';
+import { peerSocket, peerUrl } from './members.ts';
 
 /** How long a start may take, ms: replaying a large log from a slow disk takes its time. */
 const READY_MS = 30_000;
@@ -16,6 +17,8 @@ const STOP_MS = 4_000;
 const LONGEST_PAUSE_MS = 10_000;
 
 export interface EtcdOptions {
+  /** The host's name. */
+  name: string;
   /** Directory of its data. */
   data: string;
   /** Directory of its sockets; nobody else may be able to enter it, since there is no password. */
@@ -27,7 +30,7 @@ export interface EtcdOptions {
 export const clientSocket = (sockets: string): string => join(sockets, 'client:1');
 
 /**
- * One etcd, kept running: started again, with growing pauses, whenever it ends.
+ * One member of etcd, kept running: started again, with growing pauses, whenever it ends.
  *
  * It listens on unix sockets only, so nothing reaches it over a network but through the agent's
  * authenticated connections, and no local user does either. The kernel kills it when this process
@@ -37,8 +40,9 @@ export const clientSocket = (sockets: string): string => join(sockets, 'client:1
 export class EtcdChild {
   readonly #options: EtcdOptions;
   #child: ChildProcess | undefined;
-  #stopping = false;
+  #stop = new AbortController();
   #running: Promise<void> | undefined;
+  #joining: readonly string[] | undefined;
 
   constructor(options: EtcdOptions) {
     this.#options = options;
@@ -48,8 +52,16 @@ export class EtcdChild {
     return clientSocket(this.#options.sockets);
   }
 
-  /** Starts it and returns when it answers. When the first start fails it goes on trying in the background. @throws CoatError `etcd` */
-  async start(): Promise<void> {
+  /**
+   * Starts it and returns when it has a leader. When the first start fails it goes on trying in the background.
+   *
+   * @param joining the hosts whose members this one joins, itself included; needed only where it has no data yet. Without,
+   * one that has no data is the first of a new etcd
+   * @throws CoatError `etcd`
+   */
+  async start(joining?: readonly string[]): Promise<void> {
+    this.#joining = joining;
+    this.#stop = new AbortController();
     await mkdir(this.#options.data, { recursive: true, mode: 0o700 });
     await mkdir(this.#options.sockets, { recursive: true, mode: 0o700 });
     const first = this.#once();
@@ -58,7 +70,7 @@ export class EtcdChild {
   }
 
   async stop(): Promise<void> {
-    this.#stopping = true;
+    this.#stop.abort();
     const child = this.#child;
     child?.kill('SIGTERM');
     const killer = setTimeout(() => child?.kill('SIGKILL'), STOP_MS);
@@ -68,15 +80,16 @@ export class EtcdChild {
 
   async #keep(ended: Promise<void>): Promise<void> {
     const { log } = this.#options;
+    const { signal } = this.#stop;
     let pause = 100;
     for (let last = ended, since = Date.now(); ; since = Date.now()) {
       await last;
-      if (this.#stopping) return;
+      if (signal.aborted) return;
       // one that had been working for a minute did not die of its start
       pause = Date.now() - since > 60_000 ? 100 : Math.min(pause * 2, LONGEST_PAUSE_MS);
       log.error({ pause }, 'etcd has ended; it is started again');
-      await sleep(pause);
-      if (this.#stopping) return;
+      await sleep(pause, undefined, { signal }).catch(() => undefined);
+      if (signal.aborted) return;
       const next = this.#once();
       next.ready.then(() => log.info('etcd answers again'), (error: unknown) => log.error({ err: error }, 'etcd did not start'));
       last = next.ended;
@@ -87,8 +100,8 @@ export class EtcdChild {
   #once(): { ready: Promise<void>; ended: Promise<void> } {
     const { sockets, log } = this.#options;
     // a killed etcd leaves them, and the next one refuses to listen there
-    for (const name of ['client:1', 'peer:1']) rmSync(join(sockets, name), { force: true });
-    const child = spawn('setpriv', ['--pdeathsig', 'KILL', 'etcd', ...etcdFlags(this.#options.data)], {
+    for (const name of ['client:1', peerSocket(this.#options.name)]) rmSync(join(sockets, name), { force: true });
+    const child = spawn('setpriv', ['--pdeathsig', 'KILL', 'etcd', ...etcdFlags(this.#options, this.#joining)], {
       cwd: sockets,
       stdio: ['ignore', 'ignore', 'pipe'],
       // etcd takes flags from ETCD_* variables too; it shall have ours only
@@ -119,21 +132,21 @@ export class EtcdChild {
 }
 
 /**
- * One member, since with the agents of two hosts no quorum would survive the loss of one anyway; its
- * peer socket is never connected to. History is kept for an hour: a host that was away longer lists anew.
+ * Its peers are sockets in its directory, which the agent makes lead to their hosts (relays.ts). History is kept for an hour: a host
+ * that was away longer lists anew. Of an etcd that has data already the part about the beginning is not looked at.
  */
-function etcdFlags(data: string): string[] {
+function etcdFlags({ name, data }: EtcdOptions, joining: readonly string[] | undefined): string[] {
   return [
-    '--name', 'coat',
+    '--name', name,
     '--data-dir', data,
     '--listen-client-urls', 'unix://client:1',
     '--advertise-client-urls', 'unix://client:1',
-    '--listen-peer-urls', 'unix://peer:1',
-    '--initial-advertise-peer-urls', 'unix://peer:1',
-    '--initial-cluster', 'coat=unix://peer:1',
-    // an election after 0.5 s instead of 1 s: a restarted etcd is back sooner
-    '--heartbeat-interval', '50',
-    '--election-timeout', '500',
+    '--listen-peer-urls', peerUrl(name),
+    '--initial-advertise-peer-urls', peerUrl(name),
+    '--initial-cluster', (joining ?? [name]).map((host) => `${host}=${peerUrl(host)}`).join(','),
+    '--initial-cluster-state', joining === undefined ? 'new' : 'existing',
+    '--heartbeat-interval', '100',
+    '--election-timeout', '1000',
     '--auto-compaction-mode', 'periodic',
     '--auto-compaction-retention', '1h',
     '--logger', 'zap',

@@ -45,7 +45,11 @@ function open(agent: Agent, path: string, body: unknown): Promise<{ response: In
     const content = JSON.stringify(body);
     const made = request({
       agent, path, method: 'POST', host: 'etcd',
-      headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(content) },
+      headers: {
+        'content-type': 'application/json', 'content-length': Buffer.byteLength(content),
+        // a member that has lost its leader ends a watch, instead of keeping it silent (etcd clientv3.WithRequireLeader)
+        'grpc-metadata-hasleader': 'true',
+      },
     });
     const timer = setTimeout(() => made.destroy(new Error(`no answer within ${ANSWER_MS} ms`)), ANSWER_MS);
     const give = (): void => clearTimeout(timer);

@@ -1,12 +1,7 @@
-import { Agent } from 'node:http';
-import type { Duplex } from 'node:stream';
 import { ConflictError, type Entry, type Expected, type Snapshot, type Store, type Watch, type Write } from '../../../driver/store/store.ts';
-import { post } from './gateway.ts';
+import { type Connect, EtcdClient, type Members } from './client.ts';
 import { deleteRequest, entryOf, getRequest, putRequest, RangeAnswer, rangeOf, TxnAnswer } from './messages.ts';
 import { startWatch } from './watch.ts';
-
-/** Opens a connection to etcd: its unix socket on the host that runs it, a tunnel between agents elsewhere. */
-export type Connect = () => Promise<Duplex>;
 
 /**
  * The store in etcd, spoken to through its JSON gateway over HTTP. That gateway is part of every etcd
@@ -14,20 +9,20 @@ export type Connect = () => Promise<Duplex>;
  * gRPC would bring a megabyte of code for four calls.
  */
 export class EtcdStore implements Store {
-  readonly #agent: Agent;
+  readonly #client: EtcdClient;
   readonly #watches = new Set<Watch>();
 
-  constructor(connect: Connect) {
-    this.#agent = new ConnectingAgent(connect);
+  constructor(to: Connect | Members) {
+    this.#client = new EtcdClient(to);
   }
 
   async get(key: string): Promise<Entry | undefined> {
-    const answer = RangeAnswer.parse(await post(this.#agent, '/v3/kv/range', getRequest(key)));
+    const answer = RangeAnswer.parse(await this.#client.read('/v3/kv/range', getRequest(key)));
     return answer.kvs.map(entryOf)[0];
   }
 
   async list(prefix: string): Promise<Snapshot> {
-    const answer = RangeAnswer.parse(await post(this.#agent, '/v3/kv/range', rangeOf(prefix)));
+    const answer = RangeAnswer.parse(await this.#client.read('/v3/kv/range', rangeOf(prefix)));
     return { entries: answer.kvs.map(entryOf), revision: answer.header.revision };
   }
 
@@ -44,36 +39,19 @@ export class EtcdStore implements Store {
   }
 
   watch(prefix: string, from: number, on: Parameters<Store['watch']>[2]): Watch {
-    const watch = startWatch(this.#agent, prefix, from, on, () => this.#watches.delete(watch));
+    const watch = startWatch(this.#client, prefix, from, on, () => this.#watches.delete(watch));
     this.#watches.add(watch);
     return watch;
   }
 
   async close(): Promise<void> {
     for (const watch of this.#watches) watch.close();
-    this.#agent.destroy();
+    this.#client.close();
   }
 
   async #transact(key: string, request: unknown): Promise<number> {
-    const answer = TxnAnswer.parse(await post(this.#agent, '/v3/kv/txn', request));
+    const answer = TxnAnswer.parse(await this.#client.post('/v3/kv/txn', request));
     if (!answer.succeeded) throw new ConflictError(key);
     return answer.header.revision;
-  }
-}
-
-/** Keeps connections for the next call, and makes new ones with `connect`. */
-class ConnectingAgent extends Agent {
-  readonly #connect: Connect;
-
-  constructor(connect: Connect) {
-    super({ keepAlive: true });
-    this.#connect = connect;
-  }
-
-  override createConnection(_options: unknown, done?: (error: Error | null, stream: Duplex) => void): undefined {
-    this.#connect().then(
-      (stream) => done?.(null, stream),
-      (error: unknown) => done?.(error as Error, undefined as unknown as Duplex),
-    );
   }
 }

@@ -1,9 +1,9 @@
-import type { Agent, ClientRequest } from 'node:http';
+import type { ClientRequest } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CoatError } from '../../../driver/host/errors.ts';
 import type { Store, Watch } from '../../../driver/store/store.ts';
 import { lines } from '../../../driver/host/lines.ts';
-import { stream } from './gateway.ts';
+import type { EtcdClient } from './client.ts';
 import { batchesOf, WatchLine, watchRequest } from './messages.ts';
 
 /** Between attempts to reach a store that is away, ms: from the first to the last. */
@@ -25,7 +25,7 @@ class Lost extends CoatError {
  *
  * @param ended called once, when the watch is closed or lost
  */
-export function startWatch(agent: Agent, prefix: string, from: number, on: Parameters<Store['watch']>[2], ended: () => void): Watch {
+export function startWatch(client: EtcdClient, prefix: string, from: number, on: Parameters<Store['watch']>[2], ended: () => void): Watch {
   let open: ClientRequest | undefined;
   let closed = false;
   let next = from;
@@ -39,14 +39,18 @@ export function startWatch(agent: Agent, prefix: string, from: number, on: Param
 
   /** One connection, to its end. */
   const follow = async (): Promise<void> => {
-    const { request, response } = await stream(agent, '/v3/watch', watchRequest(prefix, next));
+    const { request, response, broken } = await client.stream('/v3/watch', watchRequest(prefix, next));
     open = request;
     if (closed) request.destroy();
-    for await (const text of lines(response)) {
-      if (closed) return;
-      const { result, error } = WatchLine.parse(JSON.parse(text));
-      if (error) throw new Error(error.message);
-      if (result) take(result);
+    try {
+      for await (const text of lines(response)) {
+        if (closed) return;
+        const { result, error } = WatchLine.parse(JSON.parse(text));
+        if (error) throw new Error(error.message);
+        if (result) take(result);
+      }
+    } finally {
+      if (!closed) broken();
     }
   };
 

@@ -1,39 +1,62 @@
-import { connect } from 'node:net';
-import type { Duplex } from 'node:stream';
 import type { Membership } from '../membership.ts';
-import type { PeerRoutes, Peers } from '../peer.ts';
-import type { Connect } from './store.ts';
+import type { Peers } from '../peer.ts';
+import type { Connect, Members } from './client.ts';
+import { CLIENTS, type OwnEtcd } from './own.ts';
 
-/** The path of the tunnel to etcd, on the host that runs it. */
-const TUNNEL = '/v1/store';
+/** A place where etcd may answer. */
+interface Place {
+  name: string;
+  connect: Connect;
+}
 
-/** How this agent reaches etcd: its socket on the host that runs it, through that host's agent elsewhere. */
-export function wayToEtcd(membership: Membership, peers: Peers, socket: string): Connect {
-  return () => {
-    const { name } = membership.storeHost();
-    return name === membership.me.name ? connectLocal(socket) : peers.get(name).tunnel(TUNNEL);
+/**
+ * How this agent reaches etcd: at its own, or through the agents of the hosts that keep the store; and when none of those can be
+ * reached, through any other, since what is known of them may be old.
+ */
+export function wayToEtcd(membership: Membership, peers: Pick<Peers, 'get'>, own: Pick<OwnEtcd, 'runs' | 'connect'>): Members {
+  return oneOf(() => {
+    const { me } = membership;
+    const keepers = membership.storeHosts();
+    const names = [...keepers, ...membership.all()].map(({ name }) => name).filter((name) => name !== me.name);
+    const others = [...new Set(names)].map((name) => ({ name, connect: () => peers.get(name).tunnel(CLIENTS) }));
+    return own.runs ? [{ name: me.name, connect: () => own.connect() }, ...others] : others;
+  });
+}
+
+/** One place after the other, in a circle. @param places as they are now, the preferred one first */
+export function oneOf(places: () => readonly Place[]): Members {
+  let present: string | undefined;
+  const now = (): { all: readonly Place[]; at: number } => {
+    const all = places();
+    return { all, at: Math.max(0, all.findIndex(({ name }) => name === present)) };
+  };
+  const moveOn = (): boolean => {
+    const { all, at } = now();
+    present = all[(at + 1) % all.length]?.name;
+    return all.length > 1;
+  };
+  return {
+    moveOn,
+    async connect() {
+      let last: unknown = new Error('nobody keeps the store');
+      for (let tries = now().all.length; tries > 0; tries -= 1) {
+        const { all, at } = now();
+        try {
+          return await all[at]!.connect();
+        } catch (error) {
+          last = error;
+          // another call may have gone on meanwhile
+          if (now().all[now().at]?.name === all[at]!.name) moveOn();
+        }
+      }
+      throw last;
+    },
   };
 }
 
-/** Lets other hosts reach the etcd of this one. */
-export function offerEtcd(routes: PeerRoutes, socket: string): void {
-  routes.tunnel(TUNNEL, (stream) => {
-    const etcd = connect({ path: socket, allowHalfOpen: true });
-    stream.pipe(etcd).pipe(stream);
-    // either side breaking ends both; whoever waits at the far end sees a broken connection
-    for (const [one, other] of [[stream, etcd], [etcd, stream]] as const) {
-      one.on('error', () => other.destroy());
-      one.on('close', () => other.destroy());
-    }
-  });
-}
-
-function connectLocal(socket: string): Promise<Duplex> {
-  return new Promise((resolve, reject) => {
-    const connection = connect(socket, () => {
-      connection.off('error', reject);
-      resolve(connection);
-    });
-    connection.once('error', reject);
-  });
+/** For people. @param urls of an etcd of others, where that is the store */
+export function whereIsEtcd(membership: Membership, urls?: readonly string[]): string {
+  if (urls !== undefined) return `etcd at ${urls.join(', ')}`;
+  const hosts = membership.storeHosts();
+  return hosts.length === 1 ? `etcd on ${hosts[0]!.name} (${hosts[0]!.address})` : `etcd on ${hosts.map(({ name }) => name).join(', ') || 'hosts that are not known'}`;
 }

@@ -1,25 +1,30 @@
 import type { Express } from 'express';
 import { z } from 'zod';
 import { CoatError } from '../../../driver/host/errors.ts';
-import type { Entered, NewToken } from '../api.ts';
+import type { Founder } from '../cluster/enter.ts';
+import { External } from '../cluster/identity.ts';
+import type { Entered, NewToken, StoreHosts } from '../api.ts';
 
 /** What the local API does about the cluster. */
 export interface ClusterDoors {
-  init(wanted: { name: string; address?: string | undefined }): Promise<Entered>;
+  init(wanted: Founder): Promise<Entered>;
   join(wanted: { token: string; name: string; address?: string | undefined }): Promise<Entered>;
   /** @param ttl ms */
   token(ttl: number): Promise<NewToken>;
   leave(force: boolean): Promise<void>;
   remove(host: string, force: boolean): Promise<void>;
+  promote(host: string): Promise<StoreHosts>;
+  demote(host: string): Promise<StoreHosts>;
 }
 
 const Host = { name: z.string().min(1), address: z.union([z.ipv4(), z.ipv6()]).optional() };
-const Init = z.strictObject(Host);
+const Init = z.strictObject({ ...Host, store: External.optional() });
 const Join = z.strictObject({ ...Host, token: z.string().min(1) });
 /** From a second to a week. */
 const Token = z.strictObject({ ttl: z.number().int().min(1_000).max(7 * 24 * 3600_000) });
 const Leave = z.strictObject({ force: z.boolean() });
 const Remove = z.strictObject({ host: z.string().min(1), force: z.boolean() });
+const Named = z.strictObject({ host: z.string().min(1) });
 
 /** Adds the paths under `/v1/cluster/`; see ../api.ts. */
 export function clusterRoutes(app: Express, doors: ClusterDoors): void {
@@ -34,5 +39,7 @@ export function clusterRoutes(app: Express, doors: ClusterDoors): void {
   post('join', Join, (body) => doors.join(body));
   post('token', Token, ({ ttl }) => doors.token(ttl));
   post('leave', Leave, ({ force }) => doors.leave(force));
+  post('promote', Named, ({ host }) => doors.promote(host));
+  post('demote', Named, ({ host }) => doors.demote(host));
   post('remove', Remove, ({ host, force }) => doors.remove(host, force));
 }

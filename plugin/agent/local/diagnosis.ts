@@ -53,9 +53,11 @@ function kernel({ lacking }: HostFacts): Finding[] {
   return lacking.map(({ what, why }) => problem('kernel', `${what} does not work: ${why}`, `load or install the kernel's module for ${what}`));
 }
 
-function store({ status: { store: { state, endpoint, revision } } }: HostFacts): Finding {
-  if (state === 'ok') return ok('store', `${endpoint} answers, revision ${revision}`);
-  return problem('store', `${endpoint} does not answer: nothing can move, and only few containers can start`, 'start that host, or look at the log of its agent');
+function store({ status: { store: { state, endpoint, revision }, hosts } }: HostFacts): Finding {
+  if (state !== 'ok') return problem('store', `${endpoint} does not answer: nothing can move, and only few containers can start`, 'start the hosts that keep it, or look at the logs of their agents');
+  const keepers = hosts.filter((host) => host.store === 'member').length;
+  if (keepers > 0 && keepers % 2 === 0) return warning('store', `${endpoint}, revision ${revision}: ${keepers} hosts survive the loss of no more than ${keepers - 1} would`, 'promote one more: docker coat promote HOST');
+  return ok('store', `${endpoint} answers, revision ${revision}`);
 }
 
 function peers({ status: { hosts, version } }: HostFacts): Finding[] {

@@ -11,7 +11,7 @@ export interface Known {
 /** All hosts, networks and endpoints, in an order that stays the same. */
 export function listing({ hosts, networks, claims }: Known): Listing {
   return {
-    hosts: [...hosts.values()].map(({ name, address }) => ({ name, address })).sort(by('name')),
+    hosts: [...hosts.values()].map(({ name, address, store }) => ({ name, address, ...(store && { store }) })).sort(by('name')),
     networks: [...networks.values()]
       .map(({ name, subnet, gateway, subnet6, gateway6, vni, mtu }) => defined<Listing['networks'][number]>({ name, subnet, gateway, subnet6, gateway6, vni, mtu }))
       .sort(by('subnet')),

@@ -4,7 +4,7 @@ import type { Criu } from '../../criu/program.ts';
 import type { EngineAbout } from '../../engine/about.ts';
 import type { Status, Version } from '../api.ts';
 import { narrowPaths, type Sends } from '../mtu/judge.ts';
-import type { Membership } from '../membership.ts';
+import type { Member, Membership } from '../membership.ts';
 import type { Peers } from '../peer.ts';
 
 /** A peer that has not answered a ping within this, ms, counts as unreachable. */
@@ -14,6 +14,8 @@ const PING_MS = 3_000;
 export interface Sources {
   version: Version;
   membership: Membership;
+  /** Where the store is, in words. */
+  endpoint: string;
   peers: Peers;
   replica: { connected: boolean; revision: number; hosts: ReadonlyMap<string, Host> };
   engine(): Promise<EngineAbout>;
@@ -31,11 +33,10 @@ export async function gatherStatus(sources: Sources): Promise<Status> {
     sources.criu().catch((error: unknown) => ({ problem: explain(error) })),
     Promise.all(membership.all().map((member) => hostStatus(member, sources))),
   ]);
-  const first = membership.storeHost();
   return {
     ...sources.version,
     address: membership.me.address,
-    store: { state: replica.connected ? 'ok' : 'away', endpoint: `etcd on ${first.name} (${first.address})`, revision: replica.revision },
+    store: { state: replica.connected ? 'ok' : 'away', endpoint: sources.endpoint, revision: replica.revision },
     engine: 'problem' in engine ? engine : { version: engine.version, apiVersion: engine.apiVersion },
     runtime: 'problem' in engine ? 'unknown' : engine.runtimes.includes('coat') ? 'registered' : 'missing',
     criu: 'problem' in criu ? criu : { version: criu.version, path: criu.path, carried: criu.carried },
@@ -45,11 +46,11 @@ export async function gatherStatus(sources: Sources): Promise<Status> {
   };
 }
 
-async function hostStatus({ name, address }: { name: string; address: string }, { membership, peers, replica, version, ...sources }: Sources): Promise<Status['hosts'][number]> {
-  if (name === membership.me.name) return { name, address, version: version.version, self: true, reachable: true };
+async function hostStatus({ name, address, store }: Member, { membership, peers, replica, version, ...sources }: Sources): Promise<Status['hosts'][number]> {
+  if (name === membership.me.name) return { name, address, version: version.version, self: true, reachable: true, ...(store && { store }) };
   const known = replica.hosts.get(name)?.version;
   const bytes = sources.carries(address);
-  const host = { name, address, self: false, ...(known === undefined ? {} : { version: known }), ...(bytes === undefined ? {} : { carries: bytes }) };
+  const host = { name, address, self: false, ...(store && { store }), ...(known === undefined ? {} : { version: known }), ...(bytes === undefined ? {} : { carries: bytes }) };
   try {
     const answer = await peers.get(name).call<{ version: string }>('/v1/ping', {}, { timeout: PING_MS });
     return { ...host, version: answer.version, reachable: true };

@@ -4,7 +4,7 @@ import { table } from './table.ts';
 /** Hosts, networks, and who is where. */
 export function listingText({ hosts, networks, endpoints }: Listing): string {
   return [
-    table(['HOST', 'ADDRESS'], hosts.map(({ name, address }) => [name, address])),
+    table(['HOST', 'ADDRESS', 'STORE'], hosts.map(({ name, address, store }) => [name, address, store ?? '-'])),
     table(
       ['NETWORK', 'SUBNET', 'GATEWAY', 'VNI', 'MTU'],
       networks.map(({ name, subnet, subnet6, gateway, gateway6, vni, mtu }) => [name ?? '-', both(subnet, subnet6), both(gateway, gateway6), String(vni), String(mtu)]),

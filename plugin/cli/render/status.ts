@@ -16,7 +16,7 @@ export function statusText(status: Status, paint: Paint): string {
       ['Runtime', runtime === 'registered' ? runtime : wrong(runtime)],
       ['CRIU', 'problem' in criu ? wrong(criu.problem) : `${criu.version} (${criu.carried ? "the plugin's" : criu.path})`],
     ]),
-    table(['HOST', 'ADDRESS', 'VERSION', 'CARRIES', 'STATE'], status.hosts.map((host) => [host.name, host.address, host.version ?? '-', host.carries === undefined ? '-' : `${host.carries} B`, stateOf(host, wrong)])),
+    table(['HOST', 'ADDRESS', 'VERSION', 'STORE', 'CARRIES', 'STATE'], status.hosts.map((host) => [host.name, host.address, host.version ?? '-', host.store ?? '-', host.carries === undefined ? '-' : `${host.carries} B`, stateOf(host, wrong)])),
   ];
   if (status.paths.length > 0) parts.push(doctorText(status.paths, paint));
   if (status.migrations.length > 0) {

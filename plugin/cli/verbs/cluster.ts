@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { CoatError } from '../../../driver/host/errors.ts';
 import { exitCodes } from '../exit.ts';
@@ -9,9 +10,18 @@ interface Who extends Form {
   address?: string;
 }
 
+/** Of files, what the command reads: the agent sees other ones. */
+export interface InitOptions extends Who {
+  store?: string;
+  storeCa?: string;
+  storeCert?: string;
+  storeKey?: string;
+}
+
 /** `docker coat init`: a new cluster with this host. */
-export async function init(scene: Scene, who: Who): Promise<number> {
-  const entered = await (await scene.agent()).init(withName(who));
+export async function init(scene: Scene, { store, storeCa, storeCert, storeKey, ...who }: InitOptions): Promise<number> {
+  const files = { ca: storeCa, certificate: storeCert, key: storeKey };
+  const entered = await (await scene.agent()).init({ ...withName(who), ...(await storeOf(store, files)) });
   await show(scene, who, {
     value: entered,
     text: () => `${entered.name} (${entered.address}) is the first host of a new cluster.\nFor each other host, make a token here with 'docker coat token', and give it to 'docker coat join' there.\n`,
@@ -49,6 +59,23 @@ export async function rm(scene: Scene, host: string, { force, json }: { force?: 
   if (json) writeJson(scene.stdout, { host });
   else scene.stdout.write(`${host} is not a host of the cluster any more, and its containers' addresses are free.\n`);
   return exitCodes.ok;
+}
+
+/** @throws CoatError `usage` */
+async function storeOf(urls: string | undefined, files: Record<string, string | undefined>): Promise<{ store?: object }> {
+  const given = Object.entries(files).flatMap(([what, path]) => (path === undefined ? [] : [[what, path] as const]));
+  if (urls === undefined) {
+    if (given.length === 0) return {};
+    throw new CoatError('usage', 'a certificate without an etcd to show it to', { hint: 'add --store https://host:2379' });
+  }
+  if ((files['certificate'] === undefined) !== (files['key'] === undefined)) throw new CoatError('usage', 'a certificate and its key go together', { hint: 'give both: --store-cert and --store-key' });
+  const read = given.map(async ([what, path]) => {
+    const text = await readFile(path, 'utf8').catch((cause: unknown) => {
+      throw new CoatError('usage', `${path} cannot be read`, { hint: 'a file in PEM', cause });
+    });
+    return [what, text] as const;
+  });
+  return { store: { urls: urls.split(',').map((url) => url.trim()), ...Object.fromEntries(await Promise.all(read)) } };
 }
 
 function withName({ name, address }: Who): { name: string; address?: string } {

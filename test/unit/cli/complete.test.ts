@@ -14,10 +14,10 @@ async function offered(words: string[], env: NodeJS.ProcessEnv = {}): Promise<st
 
 describe('completion', () => {
   test.each([
-    [[''], ['migrate', 'ls', 'network', 'status', 'doctor', 'setup', 'init', 'token', 'join', 'leave', 'rm', 'version', 'help']],
+    [[''], ['migrate', 'ls', 'network', 'status', 'doctor', 'setup', 'init', 'token', 'join', 'leave', 'rm', 'promote', 'demote', 'version', 'help']],
     [['mi'], ['migrate']],
     [['x'], []],
-    [['help', ''], ['migrate', 'ls', 'network', 'status', 'doctor', 'setup', 'init', 'token', 'join', 'leave', 'rm', 'version']],
+    [['help', ''], ['migrate', 'ls', 'network', 'status', 'doctor', 'setup', 'init', 'token', 'join', 'leave', 'rm', 'promote', 'demote', 'version']],
     [['help', 'ls', ''], []],
     [['-'], ['--help']],
     [['ls', '--'], ['--json', '--format', '--help']],

@@ -27,9 +27,9 @@ describe('units', () => {
 });
 
 test('ls', () => {
-  expect(listingText(listing)).toBe(`HOST    ADDRESS
-alpha   192.0.2.1
-beta    192.0.2.2
+  expect(listingText(listing)).toBe(`HOST    ADDRESS     STORE
+alpha   192.0.2.1   member
+beta    192.0.2.2   -
 
 NETWORK   SUBNET         GATEWAY     VNI    MTU
 n1        10.42.0.0/24   10.42.0.1   4242   1450
@@ -44,7 +44,7 @@ db          n1        10.42.0.5   -                   beta
 });
 
 test('ls of nothing shows the heads', () => {
-  expect(listingText({ hosts: [], networks: [], endpoints: [] })).toBe('HOST   ADDRESS\n\nNETWORK   SUBNET   GATEWAY   VNI   MTU\n\nCONTAINER   NETWORK   IP   MAC   HOST\n');
+  expect(listingText({ hosts: [], networks: [], endpoints: [] })).toBe('HOST   ADDRESS   STORE\n\nNETWORK   SUBNET   GATEWAY   VNI   MTU\n\nCONTAINER   NETWORK   IP   MAC   HOST\n');
 });
 
 test('status', () => {
@@ -55,9 +55,9 @@ Engine:   Docker 28.2.2 (API 1.50)
 Runtime:  registered
 CRIU:     not found
 
-HOST    ADDRESS     VERSION   CARRIES   STATE
-alpha   192.0.2.1   9.8.7     -         this host
-beta    192.0.2.2   -         1400 B    unreachable
+HOST    ADDRESS     VERSION   STORE   CARRIES   STATE
+alpha   192.0.2.1   9.8.7     -       -         this host
+beta    192.0.2.2   -         -       1400 B    unreachable
 
 PROBLEM  MTU  the path to beta carries 1400 bytes
               → raise it

@@ -129,7 +129,7 @@ export const events = (...all: MigrationEvent[]): Handler => (_request, response
 export const version: Version = { version: '9.8.7', api: 1, host: 'alpha' };
 
 export const listing: Listing = {
-  hosts: [{ name: 'alpha', address: '192.0.2.1' }, { name: 'beta', address: '192.0.2.2' }],
+  hosts: [{ name: 'alpha', address: '192.0.2.1', store: 'member' }, { name: 'beta', address: '192.0.2.2' }],
   networks: [
     { name: 'n1', subnet: '10.42.0.0/24', gateway: '10.42.0.1', vni: 4242, mtu: 1450 },
     { subnet: '10.43.0.0/24', gateway: '10.43.0.1', vni: 4243, mtu: 1450 },

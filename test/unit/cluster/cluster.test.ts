@@ -7,21 +7,21 @@ import { chooseAddress, checkHostName } from '../../../plugin/agent/cluster/ente
 import type { Identity } from '../../../plugin/agent/cluster/identity.ts';
 import { Members } from '../../../plugin/agent/cluster/members.ts';
 import { checkNewcomer, type JoinRequest } from '../../../plugin/agent/cluster/protocol.ts';
-import { checkToken, createToken, formatToken, keyOfToken, lookAtToken, parseToken, spendToken } from '../../../plugin/agent/cluster/tokens.ts';
+import { checkToken, createToken, formatToken, keyOfToken, lookAtToken, parseToken } from '../../../plugin/agent/cluster/tokens.ts';
 import { milliseconds } from '../../../plugin/cli/verbs/cluster.ts';
 import { tempDir } from '../driver/support.ts';
 
 const HOUR = 3_600_000;
 
 describe('a token', () => {
-  const token = { address: '10.0.0.1', port: 7947, fingerprint: 'ab'.repeat(32), secret: '0123456789abcdef' };
+  const token = { hosts: [{ address: '10.0.0.1', key: 'cd'.repeat(32) }, { address: '10.0.0.2', key: 'ef'.repeat(32) }], port: 7947, fingerprint: 'ab'.repeat(32), secret: '0123456789abcdef' };
 
   it('is one word, and can be read again', () => {
     expect(formatToken(token)).toMatch(/^coat1\.[\w-]+$/);
     expect(parseToken(formatToken(token))).toEqual(token);
   });
 
-  it.each([[''], ['coat1.'], ['coat2.abc'], [formatToken({ ...token, address: 'h1' })], [formatToken({ ...token, port: 0 })], [formatToken(token).slice(0, -8)]])('"%s" is none', (text) => {
+  it.each([[''], ['coat1.'], ['coat2.abc'], [formatToken({ ...token, hosts: [] })], [formatToken({ ...token, hosts: [{ address: 'h1', key: 'cd'.repeat(32) }] })], [formatToken({ ...token, port: 0 })], [formatToken(token).slice(0, -8)]])('"%s" is none', (text) => {
     expect(() => parseToken(text)).toThrow('this is not a token of a coat cluster');
   });
 
@@ -29,18 +29,18 @@ describe('a token', () => {
     const store = new MemoryStore();
     const secret = await createToken(store, HOUR);
     const now = Date.now();
-    await lookAtToken(store, secret, now);
-    const outcomes = await Promise.allSettled([spendToken(store, secret, 'h2', now), spendToken(store, secret, 'h3', now)]);
+    const writes = [await lookAtToken(store, secret, 'h2', now), await lookAtToken(store, secret, 'h3', now)];
+    const outcomes = await Promise.allSettled(writes.map((write) => store.putAll([write])));
     expect(outcomes.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
-    await expect(lookAtToken(store, secret, now)).rejects.toMatchObject({ code: 'token-used', message: expect.stringMatching(/by host h[23]:/) as string });
+    await expect(lookAtToken(store, secret, 'h4', now)).rejects.toMatchObject({ code: 'token-used', message: expect.stringMatching(/by host h[23]:/) as string });
   });
 
   it('is good for its time, and its secret is not in the store', async () => {
     const store = new MemoryStore();
     const secret = await createToken(store, HOUR, 1_000);
-    await lookAtToken(store, secret, 1_000 + HOUR - 1);
-    await expect(lookAtToken(store, secret, 1_000 + HOUR)).rejects.toMatchObject({ code: 'token-expired' });
-    await expect(lookAtToken(store, 'another secret', 1_000)).rejects.toMatchObject({ code: 'token-unknown' });
+    await lookAtToken(store, secret, 'h2', 1_000 + HOUR - 1);
+    await expect(lookAtToken(store, secret, 'h2', 1_000 + HOUR)).rejects.toMatchObject({ code: 'token-expired' });
+    await expect(lookAtToken(store, 'another secret', 'h2', 1_000)).rejects.toMatchObject({ code: 'token-unknown' });
     expect(JSON.stringify(await store.list(''))).not.toContain(secret);
   });
 
@@ -58,8 +58,8 @@ describe('a token', () => {
 });
 
 describe('a newcomer', () => {
-  const wanted: JoinRequest = { version: '1.0.0', now: 10 * HOUR, secret: 's', name: 'h3', address: '10.0.0.3', request: '' };
-  const present = { name: 'h1', version: '1.0.0', now: 10 * HOUR, members: [{ name: 'h1', address: '10.0.0.1' }, { name: 'h2', address: '10.0.0.2' }] };
+  const wanted: JoinRequest = { version: '1.0.0', now: 10 * HOUR, secret: 's', name: 'h3', address: '10.0.0.3', request: '', vxlanPort: 4798, pool: '10.213.0.0/16,size=24' };
+  const present = { name: 'h1', version: '1.0.0', now: 10 * HOUR, vxlanPort: 4798, pool: '10.213.0.0/16,size=24', members: [{ name: 'h1', address: '10.0.0.1' }, { name: 'h2', address: '10.0.0.2' }] };
 
   it('is let in', () => {
     expect(() => checkNewcomer(wanted, present)).not.toThrow();
@@ -68,6 +68,8 @@ describe('a newcomer', () => {
 
   it.each([
     [{ version: '2.0.0' }, 'other-version', 'this host has coat 2.0.0, and host h1 has 1.0.0'],
+    [{ vxlanPort: 4789 }, 'other-settings', 'the tunnels of this host use UDP port 4789, and those of host h1 4798: COAT_VXLAN_PORT differs'],
+    [{ pool: '10.99.0.0/16,size=24' }, 'other-settings', 'this host chooses subnets from 10.99.0.0/16,size=24, and host h1 from 10.213.0.0/16,size=24: COAT_POOL differs'],
     [{ now: 11 * HOUR }, 'clock', 'the clock of this host is 60 minutes ahead of that of host h1'],
     [{ now: 10 * HOUR - 360_000 }, 'clock', 'the clock of this host is 6 minutes behind that of host h1'],
     [{ name: 'h2' }, 'name-taken', 'there is a host h2 in the cluster already'],
@@ -102,7 +104,7 @@ describe('members', () => {
 
   it('are this host and the first one, before anything is known', async () => {
     const members = await Members.load(identity, join(tempDir(), 'members.json'), silent);
-    expect([members.me, members.storeHost(), members.all()]).toEqual([h2, h1, [h1, h2]]);
+    expect([members.me, members.storeHosts(), members.all()]).toEqual([h2, [h1], [h1, h2]]);
   });
 
   it('follow the records, and outlive the agent', async () => {
