@@ -9,7 +9,9 @@ import { silent } from '../../driver/host/log.ts';
 import { until } from '../../driver/host/until.ts';
 import type { Change } from '../../driver/store/store.ts';
 import { EtcdChild } from '../../plugin/agent/etcd/child.ts';
+import { EtcdClient } from '../../plugin/agent/etcd/client.ts';
 import { post } from '../../plugin/agent/etcd/gateway.ts';
+import { Guard } from '../../plugin/agent/etcd/guard.ts';
 import { EtcdStore } from '../../plugin/agent/etcd/store.ts';
 import { baseRootfs } from '../../plugin/image/base.ts';
 import { storeContract } from './store.ts';
@@ -39,6 +41,43 @@ describe.skipIf(!possible)('etcd', () => {
     const [store, other] = [open(), open()];
     for (const { key } of (await store.list('')).entries) await store.delete(key, 'any');
     return { store, other, dispose: async () => void (await Promise.all([store.close(), other.close()])) };
+  });
+
+  describe('behind the guard', () => {
+    let server: Server;
+    const guarded = (): EtcdStore => new EtcdStore(() => connected(connect(join(base, 'guard'))));
+    beforeAll(async () => {
+      const guard = new Guard(etcd.socket);
+      server = createServer({ allowHalfOpen: true }, (socket) => guard.take(socket));
+      await new Promise<void>((resolve) => server.listen(join(base, 'guard'), resolve));
+    });
+    afterAll(() => void server.close());
+
+    storeContract('as a host that does not keep it sees it', async () => {
+      const [store, other] = [guarded(), guarded()];
+      for (const { key } of (await store.list('')).entries) await store.delete(key, 'any');
+      return { store, other, dispose: async () => void (await Promise.all([store.close(), other.close()])) };
+    });
+
+    const base64 = (text: string): string => Buffer.from(text).toString('base64');
+    it.each([
+      ['/v3/cluster/member/list', {}],
+      ['/v3/cluster/member/add', { peerURLs: ['http://h9:2380'] }],
+      ['/v3/auth/enable', {}],
+      ['/v3/maintenance/snapshot', {}],
+      ['/v3/kv/put', { key: base64('/coat/v1/a'), value: '' }],
+      ['/v3/kv/range', { key: base64('/other') }],
+      ['/v3/kv/range', { key: base64('/coat/v1/'), range_end: base64('/z') }],
+      ['/v3/kv/range', { key: base64('/coat/v1/'), rangeEnd: base64('/z') }],
+      ['/v3/kv/txn', { compare: [], success: [{ request_put: { key: base64('/other'), value: '' } }] }],
+      ['/v3/kv/txn', { compare: [], success: [{ request_delete_range: { key: base64('/coat/v1/a'), range_end: base64('/z') } }] }],
+      ['/v3/kv/txn', { compare: [], success: [], failure: [{ request_put: { key: base64('/other'), value: '' } }] }],
+      ['/v3/watch', { create_request: { key: base64('/'), range_end: base64('0'), start_revision: '1', progress_notify: false } }],
+    ])('%s %j is refused', async (path, body) => {
+      const client = new EtcdClient(() => connected(connect(join(base, 'guard'))));
+      await expect(client.post(path, body)).rejects.toMatchObject({ code: 'store-refused' });
+      client.close();
+    });
   });
 
   it('is watched through lost connections and through its own death, every change once', async () => {

@@ -9,6 +9,7 @@ import type { PeerRoutes, Peers } from '../peer.ts';
 import { EtcdChild } from './child.ts';
 import { EtcdClient } from './client.ts';
 import { healthy } from './gateway.ts';
+import { Guard } from './guard.ts';
 import { listMembers, peerSocket } from './members.ts';
 import { couple, Relays } from './relays.ts';
 
@@ -34,12 +35,14 @@ export class OwnEtcd {
   #runs = false;
   #joining: readonly string[] = [];
   readonly #clients = new Set<Duplex>();
+  readonly #guard: Guard;
 
   constructor(options: OwnEtcdOptions) {
     const { membership, peers, data, sockets, log } = options;
     this.#options = options;
     this.#child = new EtcdChild({ name: membership.me.name, data, sockets, log });
     this.#relays = new Relays({ directory: sockets, open: (host) => peers.get(host).tunnel(MEMBERS), log });
+    this.#guard = new Guard(this.#child.socket);
     this.client = new EtcdClient(() => this.connect());
   }
 
@@ -98,10 +101,12 @@ export class OwnEtcd {
   /** Lets other hosts reach it: all of them as clients, and the other members as such. */
   offer(routes: PeerRoutes): void {
     const { sockets, membership, log } = this.#options;
-    routes.tunnel(CLIENTS, (stream) => {
+    routes.tunnel(CLIENTS, (stream, _query, from) => {
       if (!this.#runs) return void stream.destroy();
       this.#clients.add(stream.once('close', () => this.#clients.delete(stream)));
-      passOn(stream, this.#child.socket);
+      // a host that keeps the store too could ask its own
+      if (membership.find(from)?.store !== undefined) passOn(stream, this.#child.socket);
+      else this.#guard.take(stream);
     });
     routes.tunnel(MEMBERS, (stream, _query, from) => {
       this.#isMember(from).then((is) => {
