@@ -10,7 +10,7 @@ import { until } from '../../driver/host/until.ts';
 import type { Change } from '../../driver/store/store.ts';
 import { EtcdChild } from '../../plugin/agent/etcd/child.ts';
 import { EtcdClient, type Connect } from '../../plugin/agent/etcd/client.ts';
-import { addLearner, giveVote, listMembers, listMembersNow, peerSocket, removeMember } from '../../plugin/agent/etcd/members.ts';
+import { addLearner, type EtcdMember, giveVote, listMembers, listMembersNow, moveMember, peerSocket, removeMember } from '../../plugin/agent/etcd/members.ts';
 import { Relays } from '../../plugin/agent/etcd/relays.ts';
 import { EtcdStore } from '../../plugin/agent/etcd/store.ts';
 import { oneOf } from '../../plugin/agent/etcd/way.ts';
@@ -64,6 +64,12 @@ describe.skipIf(!possible)('several members of etcd', () => {
 
   it('come by copying the first, and vote when they have everything', async () => {
     await store.put('a', 1, 'absent');
+    // as one that was alone is called in data of the time before there could be more
+    const [{ id }] = (await listMembers(first)) as [EtcdMember];
+    await first.post('/v3/cluster/member/update', { ID: id, peerURLs: ['unix://peer:1'] });
+    expect(await hosts()).toEqual(['']);
+    await moveMember(first, id, 'h1');
+    expect(await hosts()).toEqual(['h1']);
     const names = ['h1'];
     for (const name of HOSTS.slice(1)) {
       const etcd = await host(name);

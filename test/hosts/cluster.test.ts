@@ -1,6 +1,8 @@
+import 'reflect-metadata';
+import { webcrypto, X509Certificate } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { X509Certificate } from 'node:crypto';
+import * as x509 from '@peculiar/x509';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { until } from '../../driver/host/until.ts';
 import { installCoat } from '../../lab/coat.ts';
@@ -249,7 +251,63 @@ test('hosts reach each other by IPv6 as well, all of them', async () => {
   await docker(h2, 'exec', 'two', 'ping', '-c', '1', '-W', '1', '-M', 'do', '-s', '1382', 'fd00:60::11');
   await docker(h1, 'coat', 'migrate', 'one', 'h2');
   await until('two to reach one', () => reaches(h2, 'two', 'fd00:60::11'), { timeout: PATIENCE_MS });
+  await docker(h2, 'rm', '--force', 'one', 'two');
 });
+
+test('an etcd of others is the store, and is empty when all have left', async () => {
+  await coat(h2, 'leave');
+  await docker(h1, 'rm', '--force', 'three');
+  await coat(h1, 'leave');
+  const url = await etcdOfOthers(h3);
+  const store = ['--store', url, '--store-ca', '/share/etcd.pem', '--store-cert', '/share/etcd.pem', '--store-key', '/share/etcd.key'];
+  expect(await refused(h1, 'init', '--store', url)).toBe('bad-store');
+  await coat(h1, 'init', ...store);
+  expect((await status(h1)).store).toMatchObject({ state: 'ok', endpoint: `etcd at ${url}` });
+  expect((await h1.exec(['pgrep', '-x', 'etcd'], { okCodes: [0, 1] })).code).toBe(1);
+  await coat(h2, 'join', await newToken());
+  expect(await refused(h2, 'promote', 'h1')).toBe('keeps-not');
+  expect(await coat<StoreHosts>(h1, 'promote', 'h2')).toMatchObject({ hosts: ['h1', 'h2'] });
+  expect(await coat<StoreHosts>(h2, 'demote', 'h1')).toMatchObject({ hosts: ['h2'] });
+  await until('h1 to have forgotten the key', async () => !(await readFile(join(h1.root, 'var/lib/coat/identity.json'), 'utf8')).includes('authorityKey'), { timeout: PATIENCE_MS });
+
+  await docker(h2, 'network', 'create', '-d', 'coat', '--ipam-driver', 'coat', '--subnet', '10.62.0.0/24', 'far');
+  await until('the network on h1', () => hasNetwork(h1, 'far'), { timeout: PATIENCE_MS });
+  await docker(h1, 'run', '-d', '--name', 'five', '--network', 'far', '--ip', '10.62.0.15', IMAGE, 'sleep', '3600');
+  await docker(h2, 'run', '-d', '--name', 'six', '--network', 'far', IMAGE, 'sleep', '3600');
+  await until('six to reach five', () => reaches(h2, 'six', '10.62.0.15'), { timeout: PATIENCE_MS });
+  for (const [host, name] of [[h1, 'five'], [h2, 'six']] as const) {
+    await docker(host, 'rm', '--force', name);
+    await coat(host, 'leave');
+  }
+  // which it is refused where there are records
+  await coat(h1, 'init', ...store);
+});
+
+/** An etcd on a TCP port of a host, with TLS on both sides and one certificate for all. @returns its address */
+async function etcdOfOthers(host: LabHost): Promise<string> {
+  const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
+  const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
+  const certificate = await x509.X509CertificateGenerator.createSelfSigned({
+    name: 'CN=etcd',
+    keys,
+    signingAlgorithm: algorithm,
+    notBefore: new Date(Date.now() - 3_600_000),
+    extensions: [
+      new x509.BasicConstraintsExtension(true, 0, true),
+      new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth, x509.ExtendedKeyUsage.clientAuth]),
+      new x509.SubjectAlternativeNameExtension([{ type: 'ip', value: host.address }]),
+    ],
+  });
+  await writeFile(join(lab.shared, 'etcd.pem'), certificate.toString('pem'));
+  await writeFile(join(lab.shared, 'etcd.key'), x509.PemConverter.encode(await webcrypto.subtle.exportKey('pkcs8', keys.privateKey), 'PRIVATE KEY'));
+  const url = `https://${host.address}:2379`;
+  // the hosts have no etcd; the plugin has, in a root that knows no localhost
+  const peer = '--listen-peer-urls http://127.0.0.1:2380 --initial-advertise-peer-urls http://127.0.0.1:2380 --initial-cluster default=http://127.0.0.1:2380';
+  const flags = `--data-dir /tmp/etcd --listen-client-urls ${url} --advertise-client-urls ${url} --cert-file /tmp/etcd.pem --key-file /tmp/etcd.key --trusted-ca-file /tmp/etcd.pem --client-cert-auth ${peer}`;
+  await host.exec(['sh', '-c', `root=$(echo /var/lib/docker/plugins/*/rootfs); mkdir -p "$root/tmp" && cp /share/etcd.pem /share/etcd.key "$root/tmp" && { setsid chroot "$root" /usr/bin/etcd ${flags} >/tmp/etcd.log 2>&1 </dev/null & }`]);
+  await until('etcd', async () => (await host.exec(['sh', '-c', 'ss -Hlnt sport = :2379'])).stdout !== '', { timeout: PATIENCE_MS });
+  return url;
+}
 
 async function restartAgent(host: LabHost): Promise<void> {
   const plugin = await docker(host, 'plugin', 'ls', '--filter', 'enabled=true', '--format', '{{.Name}}');

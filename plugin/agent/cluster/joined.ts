@@ -26,9 +26,9 @@ export function joinedCluster(identity: IdentityKeeper, members: Members, common
     security: certificates(() => identity.now, members.find.bind(members)),
     common,
     external,
-    // only the first host makes its record itself: any other's is gone when the host was removed
+    // only the first host makes its record itself, while it is the only one: any other's is gone when the host was removed
     record: (current, facts) => {
-      if (current === undefined && me.name !== first.name) return undefined;
+      if (current === undefined && (me.name !== first.name || identity.now.store === undefined || members.all().length > 1)) return undefined;
       // where the store is not ours, its record alone says who has the authority's key
       const store = external === undefined || current === undefined ? identity.now.store : current.store;
       return unlessSame(current, { ...(current ?? me), ...facts, ...(store && { store }) });
@@ -77,7 +77,7 @@ function work({ identity, members, common: { port }, role, promotion }: Insides,
   const { me } = members;
   const others = (): Peer[] => members.storeHosts().filter(({ name }) => name !== me.name).map(({ name }) => peers.get(name));
   const answered = (hosts: string[]): { hosts: string[]; advice?: string } => {
-    const advice = adviceOn(hosts.length);
+    const advice = identity.now.external === undefined ? adviceOn(hosts.length) : undefined;
     return { hosts, ...(advice !== undefined && { advice }) };
   };
   return {
@@ -119,7 +119,7 @@ function work({ identity, members, common: { port }, role, promotion }: Insides,
     async signOff() {
       if (role.keeps && others().length > 0) await promotion.demote(me.name);
       await dropClaims(store, me.name);
-      if (identity.now.external !== undefined && members.all().length === 1) await emptyStore(store);
+      if (identity.now.external !== undefined && (await store.list('hosts/')).entries.every(({ key }) => key === hostKey(me.name))) await emptyStore(store);
       await store.delete(hostKey(me.name), 'any').catch(async (error: unknown) => {
         // the cluster may have shut this host out before it heard the answer
         if (!(await isShutOut(others()))) throw error;
