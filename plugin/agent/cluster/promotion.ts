@@ -90,7 +90,7 @@ export class Promotion {
         return electorate.members.filter((member) => !member.learner && member.host !== host).map((member) => member.host);
       }
       await until(`etcd to let ${host} go`, () => this.#remove(host), RETRY);
-      return this.#note(host);
+      return this.#note(host, electorate.well.has(host));
     });
   }
 
@@ -157,10 +157,11 @@ export class Promotion {
   }
 
   /** It is not a member, and now everybody knows. */
-  async #note(host: string): Promise<string[]> {
+  async #note(host: string, tell = true): Promise<string[]> {
     const { store } = this.#options;
     await until(`the record of ${host}`, () => noteStore(store, host, undefined).then(() => true), RETRY);
-    await this.#tell(host);
+    // nobody waits for one that has just not answered
+    if (tell) await this.#tell(host);
     return this.#voters();
   }
 
