@@ -15,6 +15,12 @@ import type { Releases } from './releases.ts';
 import { earlyAddress, giveBackFirst, known6, networkOf6, requestPool6, unknownNetwork } from './second.ts';
 import { type Spares, used } from './spares.ts';
 
+/**
+ * Option of a pool (`--ipam-opt`): whoever asks repeats the network that has this number, and makes no new one. The agents set it when they repeat a
+ * network of another host on their engine. Docker does not hand it on to anybody else.
+ */
+export const REPEATS = 'io.coat.repeats';
+
 /** libnetwork/netlabel and ipamapi: what an address is asked for. */
 const TYPE = 'RequestAddressType';
 const GATEWAY = 'com.docker.network.gateway';
@@ -47,7 +53,7 @@ export class Ipam {
    * Creates the cluster's record of a network, or finds it there: every engine that has the network
    * asks for the same pool.
    */
-  async requestPool({ Pool: subnet, SubPool, V6 }: RequestPoolRequest): Promise<{ PoolID: string; Pool: string }> {
+  async requestPool({ Pool: subnet, SubPool, V6, Options }: RequestPoolRequest): Promise<{ PoolID: string; Pool: string }> {
     if (V6) return requestPool6(this.#room, subnet || undefined, SubPool || undefined);
     if (!subnet && !SubPool) {
       const chosen = makePool((await this.#chooseNetwork()).subnet, undefined);
@@ -55,7 +61,8 @@ export class Ipam {
     }
     const pool = makePool(subnet ?? undefined, SubPool ?? undefined);
     checkFamily(pool, 4);
-    await this.#networkOf(pool, true);
+    const repeats = Options?.[REPEATS];
+    await this.#networkOf(pool, true, typeof repeats === 'string' ? repeats : undefined);
     return { PoolID: poolId(pool), Pool: formatSubnet(pool.subnet) };
   }
 
@@ -92,7 +99,8 @@ export class Ipam {
     return ip !== undefined && isSecond ? this.#room.local.arrivalAt(key, ip)?.ip6 : ip;
   }
 
-  async #networkOf(pool: Pool, create: boolean): Promise<Network> {
+  /** @param repeats number of the network it has to be; any, where nobody says */
+  async #networkOf(pool: Pool, create: boolean, repeats?: string): Promise<Network> {
     const { replica, store } = this.#room;
     const subnet = formatSubnet(pool.subnet);
     const key = networkKey(subnet);
@@ -102,6 +110,8 @@ export class Ipam {
       const mtu = await this.#room.mtu();
       return enterNetwork(this.#room, (networks, number) => {
         const network = networks.get(key);
+        // removed while its creation was on its way to this host: to draft it would bring it back everywhere
+        if (repeats !== undefined && repeats !== numberOf(network)) throw new CoatError('network-gone', `the network ${subnet} was removed by another host at the same time`);
         // the engine that chose the subnet is told it now, by whoever makes the network anew
         const told = network?.chosenOn === this.#room.host && !this.#room.local.networks.find((other) => other.network.key === key);
         if (network) return told ? { ...network, chosenOn: undefined } : network;
@@ -237,3 +247,6 @@ export class Ipam {
 
 const otherGateway = (subnet: string, gateway: string): CoatError =>
   new CoatError('network-differs', `the network ${subnet} has the gateway ${gateway} on other hosts`, { hint: `use --gateway ${gateway}, or another --subnet` });
+
+/** What {@link REPEATS} says of a network. Records of an earlier version have no number. */
+export const numberOf = (network: Network | undefined): string | undefined => network && String(network.number ?? 0);

@@ -24,6 +24,8 @@ export interface NetworkPlan {
   second?: { subnet: string; gateway: string } | undefined;
   options: Record<string, string>;
   internal: boolean;
+  /** For its address driver (`--ipam-opt`). */
+  ipamOptions: Record<string, string>;
   labels: Record<string, string>;
 }
 
@@ -80,7 +82,7 @@ export function createNetworks(docker: Docker): EngineNetworks {
         Driver: DRIVER,
         Internal: plan.internal,
         ...(plan.second === undefined ? {} : { EnableIPv6: true }),
-        IPAM: { Driver: DRIVER, Config: [plan, ...(plan.second === undefined ? [] : [plan.second])].map(({ subnet, gateway }) => ({ Subnet: subnet, Gateway: gateway })) },
+        IPAM: { Driver: DRIVER, Options: plan.ipamOptions, Config: [plan, ...(plan.second === undefined ? [] : [plan.second])].map(({ subnet, gateway }) => ({ Subnet: subnet, Gateway: gateway })) },
         Options: plan.options,
         Labels: plan.labels,
       };

@@ -117,13 +117,27 @@ describe('without a subnet', () => {
       const name = fresh('net');
       await docker(h1, ...CREATE, name);
       const subnet = await subnetOf(h1, name);
-      // a removal while another host still makes the network would bring it back there
-      for (const host of lab.hosts) await until(`${name} on ${host.name}`, () => has(host, name), { timeout: PATIENCE_MS });
       await docker(h1, 'network', 'rm', name);
       await until(`${subnet} to go`, async () => !(await networks()).some((network) => network.subnet === subnet), { timeout: 2 * PATIENCE_MS });
       for (const host of lab.hosts) await until(`${name} to go from ${host.name}`, async () => !(await has(host, name)), { timeout: 2 * PATIENCE_MS });
       return subnet !== next;
     }, { timeout: 6 * PATIENCE_MS, every: 1_000 });
+  }));
+
+  test('one that is removed while other hosts make it is gone for good', scene(async (scene) => {
+    const names = Array.from({ length: 5 }, () => fresh('net'));
+    for (const name of names) {
+      await docker(h1, ...CREATE, name);
+      // its name is known, so the others begin to make it
+      await until('the others to hear of it', async () => (await listed(name)) !== undefined, { timeout: PATIENCE_MS, every: 5 });
+      await docker(h1, 'network', 'rm', name);
+    }
+    // what each host had begun before it made this one is over
+    await create(scene, h1, []);
+    for (const name of names) {
+      await until(`the record of ${name} to go`, async () => (await listed(name)) === undefined, { timeout: PATIENCE_MS });
+      for (const host of lab.hosts) await until(`${name} to go from ${host.name}`, async () => !(await has(host, name)), { timeout: PATIENCE_MS });
+    }
   }));
 
   test('one name on two hosts at once is one network in the end', scene(async (scene) => {

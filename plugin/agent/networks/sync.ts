@@ -2,6 +2,7 @@ import { CoatError, explain } from '../../../driver/host/errors.ts';
 import type { Log } from '../../../driver/host/log.ts';
 import { enterStored } from '../../../driver/network/book.ts';
 import { overlap, parseSubnet, type Subnet } from '../../../driver/ipam/address.ts';
+import { numberOf, REPEATS } from '../../../driver/ipam/driver.ts';
 import { type Claim, Network, networkPath } from '../../../driver/overlay/records.ts';
 import { ConflictError, type Store } from '../../../driver/store/store.ts';
 import type { EngineNetworks } from '../../engine/networks.ts';
@@ -85,7 +86,7 @@ export class NetworkSync {
     } else {
       const { key, subnet, gateway, subnet6, gateway6, options, internal, name } = known!.network;
       const second = subnet6 === undefined ? undefined : { subnet: subnet6, gateway: gateway6! };
-      await engine.create({ name: name!, subnet, gateway, second, options, internal, labels: { [LABEL]: key } });
+      await engine.create({ name: name!, subnet, gateway, second, options, internal, ipamOptions: { [REPEATS]: numberOf(known!.network)! }, labels: { [LABEL]: key } });
     }
     log.info({ network: step.key, step: step.do }, 'networks: brought this host and the cluster together');
   }

@@ -69,13 +69,16 @@ describe('what brings an engine and the records together', () => {
 class FakeEngine implements EngineNetworks {
   networks: EngineNetwork[] = [];
   refuse = false;
+  /** What was said to the address driver about each network. */
+  repeated: Record<string, string>[] = [];
 
   async list(): Promise<EngineNetwork[]> {
     return [...this.networks];
   }
 
-  async create(plan: { name: string; subnet: string }): Promise<string> {
+  async create(plan: { name: string; subnet: string; ipamOptions: Record<string, string> }): Promise<string> {
     if (this.refuse) throw new CoatError('engine-refused', 'no');
+    this.repeated.push(plan.ipamOptions);
     this.networks.push(onEngine(plan.name, plan.subnet));
     return `id-${plan.name}`;
   }
@@ -109,7 +112,7 @@ describe('three hosts', () => {
   };
   const names = (): string[][] => engines.map((engine) => engine.networks.map(({ name }) => name));
   const userCreates = async (i: number): Promise<void> => {
-    await store.put(`networks/${KEY}`, record(), 'any');
+    await store.put(`networks/${KEY}`, { ...record(), number: 7 }, 'any');
     engines[i]!.networks.push(onEngine('n1'));
   };
 
@@ -118,6 +121,8 @@ describe('three hosts', () => {
     await round();
     await round();
     expect(names()).toEqual([['n1'], ['n1'], ['n1']]);
+    // so that it is not made anew should it be removed at this moment
+    expect(engines.map(({ repeated }) => repeated)).toEqual([[{ 'io.coat.repeats': '7' }], [], [{ 'io.coat.repeats': '7' }]]);
     engines[2]!.networks = [];
     await round();
     await round();

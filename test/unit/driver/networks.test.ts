@@ -72,6 +72,20 @@ describe('networks', () => {
     expect((await store.list('networks/')).entries.map(({ key }) => key)).toEqual([`networks/${KEY}`, 'networks/10.50.0.0-24']);
   });
 
+  it('are not brought back by an agent that repeats one which was removed meanwhile', async () => {
+    await prepare(a);
+    const { number } = (await store.get(`networks/${KEY}`))!.value as { number: number };
+    const repeat = (which: number) => b.call('IpamDriver.RequestPool', { Pool: SUBNET, Options: { 'io.coat.repeats': String(which) } });
+    await expect(repeat(number)).resolves.toMatchObject({ PoolID });
+    await a.call('IpamDriver.ReleasePool', { PoolID });
+    await expect(repeat(number)).rejects.toThrow(/the network 10.42.0.0\/24 was removed by another host at the same time/);
+    expect(await store.get(`networks/${KEY}`)).toBeUndefined();
+    // nor is another one taken for it that has its subnet by now
+    await prepare(a);
+    await expect(repeat(number)).rejects.toThrow(/was removed/);
+    await expect(repeat(number + 1)).resolves.toMatchObject({ PoolID });
+  });
+
   it('leave nothing when their creation was refused, but only to the host that began it', async () => {
     await prepare(a);
     await b.call('IpamDriver.RequestPool', { Pool: SUBNET });
