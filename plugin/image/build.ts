@@ -11,7 +11,7 @@ import { CLI, DIST, FILES, ROOT } from './places.ts';
 const UNUSED = ['ssh2', '@grpc/grpc-js', '@grpc/proto-loader', 'protobufjs'];
 
 /** Packages with a part compiled for the processor, which cannot be bundled. */
-const NATIVE = ['netlink'];
+const NATIVE = ['netlink', 'koffi'];
 
 const COMMON: BuildOptions = {
   bundle: true,
@@ -35,27 +35,27 @@ async function bundleAgent(): Promise<void> {
   const place = join(FILES, 'usr/lib/coat');
   await rm(FILES, { recursive: true, force: true });
   await mkdir(place, { recursive: true });
-  const result = await build({
-    ...COMMON,
-    entryPoints: ['plugin/agent/main.ts'],
-    outfile: join(place, 'agent.cjs'),
-    external: NATIVE,
-    plugins: [leaveOut(UNUSED)],
-    metafile: true,
-  });
+  const result = await build({ ...agentOptions('plugin/agent/main.ts', join(place, 'agent.cjs')), metafile: true });
   await copyFile(join(ROOT, 'plugin/runtime/coat-runc'), join(place, 'coat-runc'));
   await chmod(join(place, 'coat-runc'), 0o755);
   const imports = Object.values(result.metafile.outputs).flatMap((output) => output.imports);
-  if (imports.some(({ path }) => NATIVE.includes(path))) await shipNetlink(join(place, 'node_modules'));
+  if (imports.some(({ path }) => NATIVE.includes(path))) await shipNative(join(place, 'node_modules'));
 }
 
-/** The package and what it loads its compiled part with; the parts for processors nobody runs this on stay behind. */
-async function shipNetlink(target: string): Promise<void> {
-  const source = join(ROOT, 'node_modules');
-  const wanted = (path: string): boolean => !/\.(map|d\.ts)$/.test(path) && !/prebuilds\/linux-(arm|ia32)(\/|$)/.test(path);
-  for (const part of ['netlink/package.json', 'netlink/LICENSE', 'netlink/dist', 'netlink/prebuilds', 'node-gyp-build']) {
-    await cp(join(source, part), join(target, part), { recursive: true, filter: wanted });
-  }
+/** How the agent becomes one file, and anything else that has its parts in it. */
+export const agentOptions = (entry: string, outfile: string): BuildOptions => ({ ...COMMON, entryPoints: [entry], outfile, external: NATIVE, plugins: [leaveOut(UNUSED)] });
+
+/** Of the native packages what they need to run. */
+const SHIPPED = [
+  'netlink/package.json', 'netlink/LICENSE', 'netlink/dist', 'netlink/prebuilds', 'node-gyp-build',
+  'koffi/package.json', 'koffi/LICENSE.txt', 'koffi/index.js', 'koffi/index.cjs', 'koffi/src/koffi', `@koromix/koffi-linux-${process.arch}`,
+];
+/** Types, sources, and what is compiled for processors and C libraries that nobody runs this on. */
+const UNSHIPPED = /\.(map|d\.ts|cc|hh|inc|def)$|prebuilds\/linux-(arm|ia32)(\/|$)|\/(abi|musl_\w+)(\/|$)/;
+
+/** The packages and what they load their compiled parts with. */
+async function shipNative(target: string): Promise<void> {
+  for (const part of SHIPPED) await cp(join(ROOT, 'node_modules', part), join(target, part), { recursive: true, filter: (path) => !UNSHIPPED.test(path) });
 }
 
 /** Makes packages empty that are loaded by others but not used. */
