@@ -6,7 +6,7 @@ export interface Kernel {
   /** Path of that namespace, for programs that are in another one. */
   readonly netns: string;
   /** For what must be quick. Its sockets are in the namespace of this process, so for another one there is none. */
-  readonly netlink?: Netlink;
+  readonly netlink?: Pick<Netlink, 'open' | 'apply' | 'openHold' | 'exists' | 'createVeth' | 'close'>;
   run(argv: readonly [string, ...string[]], options?: RunOptions): Promise<RunResult>;
 }
 

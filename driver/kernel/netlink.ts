@@ -3,10 +3,11 @@ import type { AttrStream as Attributes, RtNetlinkSocket } from 'netlink';
 import { CoatError } from '../host/errors.ts';
 import { Queue } from '../host/queue.ts';
 import type { Operation } from '../overlay/diff.ts';
-import { EVERYONE } from '../overlay/state.ts';
+import { EVERYONE, type Port } from '../overlay/state.ts';
 import { addressBytes, familyOf } from '../ipam/address.ts';
+import { connectMessage, quietMessage, RTM_NEWLINK, RTM_SETLINK, stateMessage, unlearnMessage, upMessage, vethMessage } from './messages.ts';
 
-/** The operations a move consists of: entries, and the state of a port. */
+/** What a move and the start of a container consist of: entries, and ports. Bridges and tunnels come and go seldom; and to remove an interface blocks for 16 ms. */
 type Swift = Extract<Operation, { do: 'tunnel' | 'untunnel' | 'forward' | 'unforward' | 'neighbour' | 'unneighbour' | 'port' }>;
 
 /**
@@ -46,6 +47,30 @@ export class Netlink {
     });
   }
 
+  /** Whether there is an interface of that name. */
+  exists(name: string): Promise<boolean> {
+    return this.#queue.run(async () => {
+      const { socket } = await this.#load();
+      try {
+        return (await socket.getLink({}, { ifname: name }, ANSWER)).length > 0;
+      } catch (error) {
+        if (error instanceof Error && error.message.includes('ENODEV')) return false;
+        throw error;
+      }
+    });
+  }
+
+  /** Makes a veth pair here, of which our end gets no address of its own. */
+  createVeth(veth: { port: string; mtu: number; inner: { name: string; mac: string } }): Promise<void> {
+    return this.#queue.run(async () => {
+      const { socket } = await this.#load();
+      await socket.socket.request(RTM_NEWLINK, vethMessage(veth), { ...ANSWER, flags: CREATE | EXCLUSIVE });
+      await socket.socket.request(RTM_SETLINK, quietMessage(await indexOf(socket, veth.port)), ANSWER).catch((error: unknown) => {
+        if (!(error instanceof Error && error.message.includes('EAFNOSUPPORT'))) throw error;
+      });
+    });
+  }
+
   close(): void {
     void this.#queue.run(async () => (await this.#loading)?.socket.socket.close()).catch(() => undefined);
     this.#loading = Promise.reject(new CoatError('closed', 'the netlink socket is closed'));
@@ -59,11 +84,7 @@ export class Netlink {
 
 /** Whether all of these can be done by {@link Netlink}. */
 export function areSwift(operations: readonly Operation[]): operations is Swift[] {
-  return operations.every((operation) => {
-    if (operation.do !== 'port') return operation.do !== 'bridge' && operation.do !== 'vxlan' && operation.do !== 'unlink';
-    const { want, have } = operation;
-    return want.up === have.up && want.mtu === have.mtu && want.master === have.master && want.learning === have.learning;
-  });
+  return operations.every(({ do: what }) => what !== 'bridge' && what !== 'vxlan' && what !== 'unlink');
 }
 
 type Package = Pick<typeof Everything, 'createRtNetlink' | 'AttrStream'>;
@@ -74,13 +95,10 @@ interface Loaded {
 }
 
 /** linux/netlink.h, linux/if_addr.h, linux/rtnetlink.h, linux/pkt_sched.h */
-const [CREATE, REPLACE, APPEND] = [0x400, 0x100, 0x800];
+const [CREATE, REPLACE, APPEND, EXCLUSIVE] = [0x400, 0x100, 0x800, 0x200];
 const [AF_INET, AF_BRIDGE, AF_INET6] = [2, 7, 10];
 const TC_H_ROOT = 0xffffffff;
 const [TCA_TBF_PARMS, TCA_TBF_BURST] = [1, 6];
-const RTM_SETLINK = 19;
-const [NLA_F_NESTED, IFLA_PROTINFO, IFLA_BRPORT_STATE] = [0x8000, 12, 1];
-const [BR_STATE_DISABLED, BR_STATE_FORWARDING] = [0, 3];
 
 /** The kernel answers at once or not at all. In ms. */
 const ANSWER = { timeout: 1_000 };
@@ -127,27 +145,20 @@ async function one(loaded: Loaded, operation: Swift): Promise<void> {
       else await socket.delNeighbor(entry, { dst: addressBytes(ip) }, ANSWER);
       return;
     }
-    case 'port': {
-      const state = operation.want.state === 'disabled' ? BR_STATE_DISABLED : BR_STATE_FORWARDING;
-      await socket.socket.request(RTM_SETLINK, portState(await indexOf(socket, operation.want.name), state), ANSWER);
-    }
+    case 'port':
+      await port(socket, operation.want, operation.have);
   }
 }
 
-/**
- * As bridge(8) says it: struct ifinfomsg of AF_BRIDGE, and in it IFLA_PROTINFO with IFLA_BRPORT_STATE.
- * By hand, because the package's streams drop the flag `nested`, without which the kernel refuses.
- */
-function portState(ifindex: number, state: number): Buffer {
-  const message = Buffer.alloc(16 + 12);
-  message.writeUInt8(AF_BRIDGE, 0);
-  message.writeInt32LE(ifindex, 4);
-  message.writeUInt16LE(12, 16);
-  message.writeUInt16LE(NLA_F_NESTED | IFLA_PROTINFO, 18);
-  message.writeUInt16LE(5, 20);
-  message.writeUInt16LE(IFLA_BRPORT_STATE, 22);
-  message.writeUInt8(state, 24);
-  return message;
+/** The same steps, in the same order, as port.ts has for the programs. */
+async function port(socket: RtNetlinkSocket, want: Port, have: Port): Promise<void> {
+  const set = (message: Buffer): Promise<unknown> => socket.socket.request(RTM_SETLINK, message, ANSWER);
+  const index = await indexOf(socket, want.name);
+  const fresh = have.master !== want.master || !have.up;
+  if (want.master !== undefined && (have.master !== want.master || have.mtu !== want.mtu)) await set(connectMessage(index, want.mtu, await indexOf(socket, want.master)));
+  if (!have.up) await set(upMessage(index));
+  if (fresh || have.learning) await set(unlearnMessage(index));
+  if (want.state !== have.state || (fresh && want.state === 'disabled')) await set(stateMessage(index, want.state));
 }
 
 async function indexOf(socket: RtNetlinkSocket, ifname: string): Promise<number> {

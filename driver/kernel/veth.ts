@@ -17,6 +17,12 @@ export interface Veth {
 
 /** Makes a veth pair, veth(4). Our end gets no address of its own, not even a link-local one. */
 export async function createVeth(kernel: Kernel, { port, mtu, inner }: Veth): Promise<void> {
+  try {
+    if (inner.netns === undefined && kernel.netlink) return await kernel.netlink.createVeth({ port, mtu, inner });
+  } catch {
+    // ip(8) says better what is wrong; of what was made, nothing must be in its way
+    await removeInterface(kernel, port);
+  }
   const ours = ['name', port, 'mtu', String(mtu)];
   const theirs = ['name', inner.name, 'mtu', String(mtu), 'address', inner.mac];
   if (inner.netns === undefined) await kernel.run(['ip', 'link', 'add', ...ours, 'type', 'veth', 'peer', ...theirs]);
@@ -30,6 +36,11 @@ export async function createVeth(kernel: Kernel, { port, mtu, inner }: Veth): Pr
 }
 
 export async function linkExists(kernel: Kernel, name: string): Promise<boolean> {
+  try {
+    if (kernel.netlink) return await kernel.netlink.exists(name);
+  } catch {
+    // where netlink does not work
+  }
   const { code } = await kernel.run(['ip', 'link', 'show', 'dev', name], { okCodes: [0, 1] });
   return code === 0;
 }

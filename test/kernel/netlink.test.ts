@@ -49,6 +49,17 @@ const before = await queueOf(kernel, port);
 await netlink.openHold(port, '192.0.2.1');
 const after = await queueOf(kernel, port);
 steps.hold = { before: [before.packets, before.backlog > 0], after: [after.packets >= 3, after.backlog] };
+const { createVeth, linkExists } = await import(${JSON.stringify(new URL('../../driver/kernel/veth.ts', import.meta.url).href)});
+const fresh = 'cvabcdef0123';
+steps.there = [await linkExists(quick, fresh)];
+await createVeth(quick, { port: fresh, mtu: 1400, inner: { name: 'ciabcdef0123', mac: '02:42:0a:2a:00:09' } });
+steps.there.push(await linkExists(quick, fresh));
+const veth = async () => JSON.parse((await kernel.run(['ip', '-j', '-d', 'link', 'show'])).stdout).filter(({ ifname }) => /abcdef0123/.test(ifname));
+steps.veth = (await veth()).map(({ ifname, mtu, link, address, inet6_addr_gen_mode: mode }) => ({ ifname, mtu, link, mode, address: ifname.startsWith('ci') ? address : '' }));
+const unconnected = (await observe(kernel)).ports.get(fresh);
+await apply(quick, [{ do: 'port', why, want: { ...unconnected, master: bridge, mtu: 1300, up: true, learning: false }, have: unconnected }]);
+steps.connected = (await observe(kernel)).ports.get(fresh);
+steps.twice = await netlink.createVeth({ port: fresh, mtu: 1400, inner: { name: 'ciabcdef0124', mac } }).then(() => 'no', (error) => error.message);
 steps.spawned = spawned;
 netlink.close();
 console.log(JSON.stringify(steps));
@@ -84,6 +95,14 @@ describe('netlink', () => {
     expect(steps.refused).toMatch(/ENOENT/);
     expect(steps.nolink).toMatch(/ENODEV|no interface/);
     expect(steps.hold).toEqual({ before: [1, true], after: [true, 0] });
+    expect(steps.there).toEqual([false, true]);
+    const [outer, inner] = ['cvabcdef0123', 'ciabcdef0123'];
+    expect(steps.veth).toEqual(expect.arrayContaining([
+      { ifname: outer, link: inner, mtu: 1400, mode: 'none', address: '' },
+      { ifname: inner, link: outer, mtu: 1400, mode: 'eui64', address: '02:42:0a:2a:00:09' },
+    ]));
+    expect(steps.connected).toEqual({ name: outer, master: bridge, mtu: 1300, up: true, learning: false, state: 'forwarding' });
+    expect(steps.twice).toMatch(/EEXIST/);
     expect(steps.spawned).toEqual([]);
     expect(steps.ms).toBeLessThan(50);
   });
