@@ -24,6 +24,7 @@ import { Responders } from './names/responders.ts';
 import { overlayMtu } from './overlay/mtu.ts';
 import { addressesOf } from './overlay/records.ts';
 import { DEFAULT_VXLAN_PORT } from './overlay/names.ts';
+import { part, type Before } from './overlay/part.ts';
 import { plan } from './overlay/plan.ts';
 import { createReconciler } from './overlay/reconcile.ts';
 import { LocalRecords } from './store/local.ts';
@@ -123,7 +124,11 @@ export async function createDriver(options: DriverOptions): Promise<Driver> {
     plan: plan(replica, local.attachments(replica.networks), { host, address, vxlanPort }),
     revision: replica.revision,
   });
-  const reconciler = createReconciler({ kernel, hostRoot, wanted, log, passed: (ms, ok) => options.observer?.passed(ms, ok) });
+  const partOf = (before: Before) => {
+    const found = part(replica, local.attachments(replica.networks), { host, address, vxlanPort }, before);
+    return found && { ...found, revision: replica.revision };
+  };
+  const reconciler = createReconciler({ kernel, hostRoot, wanted, partOf, log, passed: (ms, ok) => options.observer?.passed(ms, ok) });
   const offers = new Offers();
   const pool = options.pool ?? parseAddressPool(DEFAULT_POOL);
   const routes = async (): Promise<string[]> => routesInto(pool, await destinations(kernel));
@@ -152,9 +157,9 @@ export async function createDriver(options: DriverOptions): Promise<Driver> {
     await kernel.netlink?.open().catch((error: unknown) => log.warn({ reason: explain(error) }, 'netlink does not work here: ip(8), bridge(8) and tc(8) do everything, more slowly'));
     let wasConnected = false;
     let orphansLeft = local.endpoints.whole && local.arrivals.whole;
-    unsubscribe = replica.onChange(() => {
+    unsubscribe = replica.onChange(({ claims, others }) => {
       directory.forget();
-      quietly(reconciler.now(false));
+      quietly(others ? reconciler.now(false) : reconciler.changed(claims));
       if (replica.connected && !wasConnected) {
         quietly(releases.resume().then(() => spares.keep()));
         quietly(ipam.tidy());

@@ -1,9 +1,10 @@
 import { CoatError } from '../host/errors.ts';
 import { linkExists } from '../kernel/veth.ts';
 import { firstClaim, mayUse, taken } from '../overlay/claims.ts';
-import { chooseVni, portName } from '../overlay/names.ts';
+import { chooseVni, endpointMac, portName } from '../overlay/names.ts';
 import { Claim, Network, claimPath, networkKey, networkPath } from '../overlay/records.ts';
 import { enterNetwork } from '../network/book.ts';
+import { macsOf } from '../network/endpoints.ts';
 import { changeRecord } from '../store/change.ts';
 import { ConflictError } from '../store/store.ts';
 import type { Room } from '../network/room.ts';
@@ -229,7 +230,8 @@ export class Ipam {
       if (address === undefined) throw new CoatError('subnet-full', `all addresses of ${formatSubnet(pool.range)} are in use`, { hint: 'remove containers, or create a network with a larger --subnet' });
       const ip = formatAddress(address);
       try {
-        const claim = { ...firstClaim(network.key, ip, host), ...(name ? { container: name } : {}) };
+        // with the MAC it will have unless the user names one, so that its endpoint needs no second write
+        const claim = { ...firstClaim(network.key, ip, host), mac: endpointMac(ip, macsOf(this.#room, network, ip)), ...(name ? { container: name } : {}) };
         replica.note(claimPath(network.key, ip), claim, await this.#room.store.put(claimPath(network.key, ip), claim, 'absent'));
         this.#last.set(subnet, address);
         return ip;

@@ -1,3 +1,4 @@
+import type { Port } from '../overlay/state.ts';
 import type { Kernel } from './kernel.ts';
 
 export interface Veth {
@@ -34,6 +35,9 @@ export async function createVeth(kernel: Kernel, { port, mtu, inner }: Veth): Pr
   }
   await kernel.run(['ip', 'link', 'set', 'dev', port, 'addrgenmode', 'none']);
 }
+
+/** Our end as {@link createVeth} leaves it, in the words of port.ts. */
+export const freshPort = (name: string, mtu: number): Port => ({ name, master: undefined, mtu, up: false, learning: false, state: 'forwarding' });
 
 export async function linkExists(kernel: Kernel, name: string): Promise<boolean> {
   try {

@@ -3,7 +3,7 @@ import { Undo } from '../host/undo.ts';
 import { canonical, withoutLength } from '../ipam/address.ts';
 import { used } from '../ipam/spares.ts';
 import { removeNetns } from '../kernel/netns.ts';
-import { linkExists, createVeth } from '../kernel/veth.ts';
+import { createVeth, freshPort, linkExists } from '../kernel/veth.ts';
 import { firstClaim, mayUse, taken } from '../overlay/claims.ts';
 import { endpointMac, innerName, linkOf, portName } from '../overlay/names.ts';
 import { addressesOf, Claim, claimPath, type Network } from '../overlay/records.ts';
@@ -77,11 +77,15 @@ export async function join(room: Room, { NetworkID, EndpointID, SandboxKey }: { 
     await room.local.endpoints.set({ ...endpoint, joined: false });
     await room.reconciler.now(true);
   });
-  await room.local.endpoints.set({ ...endpoint, joined: true });
-  if (!(await linkExists(room.kernel, port))) {
-    await createVeth(room.kernel, { port, mtu: network.mtu, inner: { name: inner, mac: endpoint.mac } });
+  const written = room.local.endpoints.set({ ...endpoint, joined: true });
+  const isThere = await linkExists(room.kernel, port);
+  // the disk may take as long as the kernel; what a crash leaves between the two is removed, and nobody has heard of it
+  await Promise.all([written, isThere ? undefined : createVeth(room.kernel, { port, mtu: network.mtu, inner: { name: inner, mac: endpoint.mac } })]);
+  if (isThere) await room.reconciler.now(true);
+  else {
+    const claim = `${network.key}/${endpoint.ip}`;
+    await room.reconciler.made(freshPort(port, network.mtu), new Map([[claim, room.replica.claims.get(claim)]]));
   }
-  await room.reconciler.now(true);
   undo.commit();
   room.responders.changed();
   return { InterfaceName: { SrcName: inner, DstPrefix: 'eth' }, ...way };
@@ -107,7 +111,7 @@ export function networkOf(room: Room, id: string): Network {
 }
 
 /** The MACs of all other addresses of a network. */
-function macsOf(room: Room, network: Network, ip: string): Set<string> {
+export function macsOf(room: Pick<Room, 'replica'>, network: Network, ip: string): Set<string> {
   const others = [...room.replica.claims.values()].filter((claim) => claim.network === network.key && claim.ip !== ip);
   return new Set(others.flatMap(({ mac }) => mac ?? []));
 }

@@ -7,9 +7,11 @@ import type { Kernel } from '../kernel/kernel.ts';
 import { enableForwarding } from '../kernel/forwarding.ts';
 import { Rules } from '../kernel/rules.ts';
 import { diff, reached, type Operation } from './diff.ts';
+import { settle, within, type Before, type Part } from './part.ts';
 import type { Plan } from './plan.ts';
+import type { Claim } from './records.ts';
 import { ruleset } from './rules.ts';
-import type { State } from './state.ts';
+import type { Port, State } from './state.ts';
 import { Successors } from './successors.ts';
 
 /** A pass that fails is repeated; after this many rounds the next audit has to try. */
@@ -24,6 +26,17 @@ export interface Wanted {
   revision: number;
 }
 
+/** What a pass has to deal with besides comparing everything. */
+interface Task {
+  /** Whether to look at the kernel first. */
+  look: boolean;
+  /** The claims that have changed, if nothing else has. */
+  before: Map<string, Claim | undefined> | 'all';
+  /** Ports that somebody has made since the kernel was looked at. */
+  made: Port[];
+  done: Promise<void>;
+}
+
 export interface Reconciler {
   /**
    * Makes the kernel what the records say. Calls while a pass is waiting share it.
@@ -33,6 +46,14 @@ export interface Reconciler {
    * @throws CoatError `kernel` when the kernel refused
    */
   now(look: boolean): Promise<void>;
+  /**
+   * The same where nothing but these claims has changed, and the kernel need not be looked at. It costs what they cost, however many others there are.
+   *
+   * @throws CoatError `kernel`
+   */
+  changed(before: Before): Promise<void>;
+  /** The same for an endpoint whose port has just been made. @param before its claim. @throws CoatError `kernel` */
+  made(port: Port, before: Before): Promise<void>;
   /** Resolves when the kernel reflects all records up to a revision. @throws CoatError `timeout` */
   settled(revision: number, timeout: number): Promise<void>;
   /** Looks whether anybody else changed our things, and puts them right. */
@@ -46,6 +67,8 @@ export interface ReconcilerOptions {
   kernel: Kernel;
   hostRoot: string;
   wanted: () => Wanted;
+  /** What is wanted for some claims; see part.ts. */
+  partOf: (before: Before) => (Part & { revision: number }) | undefined;
   log: Log;
   /** Told of each pass: how long it took, ms, and whether it went well. */
   passed?: (ms: number, ok: boolean) => void;
@@ -58,7 +81,7 @@ export interface ReconcilerOptions {
  * INVARIANT: one pass at a time, and its plan is made after it looked at the kernel: whoever writes
  * a record before making an interface never sees that interface removed as unexplained.
  */
-export function createReconciler({ kernel, hostRoot, wanted, log, passed }: ReconcilerOptions): Reconciler {
+export function createReconciler({ kernel, hostRoot, wanted, partOf, log, passed }: ReconcilerOptions): Reconciler {
   const queue = new Queue();
   const rules = new Rules(kernel);
   const successors = new Successors();
@@ -69,33 +92,53 @@ export function createReconciler({ kernel, hostRoot, wanted, log, passed }: Reco
   let failures = 0;
   let stopped = false;
   let retry: NodeJS.Timeout | undefined;
-  let coming: { look: boolean; done: Promise<void> } | undefined;
+  let coming: Task | undefined;
   const forwarding = { 4: false, 6: false };
 
-  async function pass(look: boolean, lookAtRules = false): Promise<void> {
+  async function measured(work: () => Promise<void>): Promise<void> {
     const started = performance.now();
     const tell = (ok: boolean): void => passed?.(performance.now() - started, ok);
-    await rounds(look, lookAtRules).then(() => tell(true), (error: unknown) => {
+    await work().then(() => tell(true), (error: unknown) => {
       tell(false);
       throw error;
     });
   }
 
-  async function rounds(look: boolean, lookAtRules: boolean): Promise<void> {
+  /** One without a list of all there is, and without a plan of all there should be. @returns whether it was possible */
+  async function partial({ look, before, made }: Task): Promise<boolean> {
+    if (look || before === 'all' || !believed) return false;
+    const found = partOf(before);
+    if (!found) return false;
+    const have = within(believed, found);
+    for (const port of made) if (!have.ports.has(port.name)) have.ports.set(port.name, port);
+    const operations = diff(found.plan.state, have, found.plan.untouched);
+    // with a network that comes or goes, so do all of its entries
+    if (operations.some(({ do: what }) => what === 'bridge' || what === 'vxlan' || what === 'unlink')) return false;
+    try {
+      await apply(kernel, operations, hostRoot);
+    } catch (error) {
+      log.debug({ reason: explain(error) }, 'a change of the kernel failed, looking at all of it');
+      believed = undefined;
+      return false;
+    }
+    settle(believed, have, found);
+    await finish(found.plan, operations, found.revision, false);
+    return true;
+  }
+
+  /** @param tell called before anything is changed */
+  async function pass(look: boolean, lookAtRules = false, tell?: () => void): Promise<void> {
     if (look) believed = undefined;
     for (let round = 1; ; round += 1) {
       believed ??= await observe(kernel);
       const { plan, revision: planned } = wanted();
       const operations = diff(plan.state, believed, plan.untouched);
       const after = reached(plan.state, believed);
+      if (round === 1 && operations.length > 0) tell?.();
       try {
         await apply(kernel, operations, hostRoot);
         believed = after;
-        for (const neighbour of successors.among(operations)) void announce(kernel, neighbour).catch((error: unknown) => log.warn({ reason: explain(error), ip: neighbour.ip }, 'containers here are not told of a new MAC'));
-        await finish(plan, lookAtRules);
-        revision = planned;
-        failures = 0;
-        for (const wake of waiting) wake();
+        await finish(plan, operations, planned, lookAtRules);
         return;
       } catch (error) {
         believed = undefined;
@@ -105,7 +148,8 @@ export function createReconciler({ kernel, hostRoot, wanted, log, passed }: Reco
     }
   }
 
-  async function finish({ networks }: Plan, look: boolean): Promise<void> {
+  async function finish({ networks }: Plan, operations: readonly Operation[], planned: number, look: boolean): Promise<void> {
+    for (const neighbour of successors.among(operations)) void announce(kernel, neighbour).catch((error: unknown) => log.warn({ reason: explain(error), ip: neighbour.ip }, 'containers here are not told of a new MAC'));
     const open = networks.filter(({ internal }) => !internal);
     for (const [family, wanted] of [[4, open.length > 0], [6, open.some(hasIpv6)]] as const) {
       if (wanted && !forwarding[family]) await enableForwarding(kernel, hostRoot, family);
@@ -114,21 +158,45 @@ export function createReconciler({ kernel, hostRoot, wanted, log, passed }: Reco
     const why = await rules.ensure(ruleset(networks), { 4: networks.length > 0, 6: networks.some(hasIpv6) }, look);
     for (const sentence of why) log.warn({ why: sentence }, 'repaired a rule');
     repaired += why.length;
+    revision = planned;
+    failures = 0;
+    for (const wake of waiting) wake();
   }
 
-  function now(look: boolean): Promise<void> {
-    if (coming) {
-      coming.look ||= look;
-      return coming.done;
-    }
-    const mine = { look, done: Promise.resolve() };
+  /** The pass that comes next, for everybody who wants one before it begins. */
+  function next(): Task {
+    if (coming) return coming;
+    const mine: Task = { look: false, before: new Map(), made: [], done: Promise.resolve() };
     coming = mine;
     mine.done = queue.run(async () => {
       coming = undefined;
-      await pass(mine.look);
+      await measured(async () => {
+        if (await partial(mine)) return;
+        for (const port of mine.made) believed?.ports.set(port.name, believed.ports.get(port.name) ?? port);
+        await pass(mine.look);
+      });
     });
     mine.done.catch((error: unknown) => later(error));
-    return mine.done;
+    return mine;
+  }
+
+  function now(look: boolean): Promise<void> {
+    const task = next();
+    task.look ||= look;
+    task.before = 'all';
+    return task.done;
+  }
+
+  function changed(before: Before): Promise<void> {
+    const task = next();
+    // what a claim was when the kernel was last made to follow it
+    if (task.before !== 'all') for (const [key, claim] of before) if (!task.before.has(key)) task.before.set(key, claim);
+    return task.done;
+  }
+
+  function made(port: Port, before: Before): Promise<void> {
+    next().made.push(port);
+    return changed(before);
   }
 
   function later(error: unknown): void {
@@ -140,14 +208,16 @@ export function createReconciler({ kernel, hostRoot, wanted, log, passed }: Reco
   }
 
   async function audit(): Promise<void> {
-    await queue.run(async () => {
+    await queue.run(() => measured(async () => {
       const before = believed;
-      believed = await observe(kernel);
-      const changed = before ? tampered(before, believed) : [];
-      for (const { why } of changed) log.warn({ why }, 'repaired');
-      repaired += changed.length;
-      await pass(false, true);
-    }).catch(later);
+      const found = await observe(kernel);
+      believed = found;
+      await pass(false, true, () => {
+        const foreign = before ? tampered(before, found) : [];
+        for (const { why } of foreign) log.warn({ why }, 'repaired');
+        repaired += foreign.length;
+      });
+    })).catch(later);
   }
 
   async function settled(target: number, timeout: number): Promise<void> {
@@ -169,7 +239,7 @@ export function createReconciler({ kernel, hostRoot, wanted, log, passed }: Reco
     stopped = true;
     clearTimeout(retry);
   };
-  return { now, settled, audit, stop, get repaired() { return repaired; } };
+  return { now, changed, made, settled, audit, stop, get repaired() { return repaired; } };
 }
 
 const hasIpv6 = ({ subnet6 }: Plan['networks'][number]): boolean => subnet6 !== undefined;

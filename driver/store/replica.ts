@@ -16,6 +16,16 @@ const PROBE_MS = 5_000;
 
 const Saved = z.object({ revision: z.number(), entries: z.array(z.object({ key: z.string(), value: z.unknown(), revision: z.number() })) });
 
+/** What is another than before. */
+export interface Changes {
+  /** By key, as they were; `undefined` where there was none. */
+  claims: Map<string, Claim | undefined>;
+  /** Whether hosts or networks have changed too, or so much that it is not told one by one. */
+  others: boolean;
+}
+
+type Listener = (changes: Changes) => void;
+
 /**
  * All hosts, networks and claims, as the store had them when it was last heard of. It is in memory
  * and in a file, so a host starts, forwards and stops containers while the store is away.
@@ -32,7 +42,7 @@ export class Replica {
   readonly #file: string;
   readonly #log: Log;
   readonly #entries = new Map<string, Entry>();
-  readonly #listeners = new Set<() => void>();
+  readonly #listeners = new Set<Listener>();
   readonly #writes = new Queue();
   readonly #stop = new AbortController();
   /** Deletions of our own that a watch has yet to report, so that it cannot bring the record back. */
@@ -62,7 +72,7 @@ export class Replica {
   }
 
   /** Calls `listener` after changes, and when the store comes or goes. @returns a function that ends it */
-  onChange(listener: () => void): () => void {
+  onChange(listener: Listener): () => void {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);
   }
@@ -160,13 +170,17 @@ export class Replica {
     for (const { key } of gone) this.#remove(key);
     if (backwards) this.#entries.clear();
     this.#revision = revision;
-    this.#take(entries);
+    this.#take(entries, true);
   }
 
-  #take(changes: readonly Change[]): void {
+  #take(changes: readonly Change[], others = false): void {
+    const claims = new Map<string, Claim | undefined>();
     for (const change of changes) {
+      const { kind, name } = split(change.key);
       const known = Math.max(this.#entries.get(change.key)?.revision ?? 0, this.#deleted.get(change.key) ?? 0);
       if (change.revision < known) continue;
+      if (kind === 'hosts' || kind === 'networks') others = true;
+      if (kind === 'claims' && !claims.has(name)) claims.set(name, this.claims.get(name));
       if (change.value === undefined) {
         this.#remove(change.key);
         this.#deleted.set(change.key, change.revision);
@@ -174,7 +188,7 @@ export class Replica {
     }
     for (const [key, revision] of this.#deleted) if (revision <= this.#revision) this.#deleted.delete(key);
     this.#timer ??= setTimeout(() => void this.#persist(), PERSIST_AFTER_MS);
-    this.#tell();
+    this.#tell({ claims, others });
   }
 
   #set(entry: Entry): void {
@@ -203,11 +217,11 @@ export class Replica {
     this.#connected = connected;
     if (connected) this.#log.info({ revision: this.#revision }, 'the store answers');
     else this.#log.warn({ reason: explain(error) }, 'the store is away: going on from the replica');
-    this.#tell();
+    this.#tell({ claims: new Map(), others: false });
   }
 
-  #tell(): void {
-    for (const listener of this.#listeners) listener();
+  #tell(changes: Changes): void {
+    for (const listener of this.#listeners) listener(changes);
   }
 
   async #persist(): Promise<void> {

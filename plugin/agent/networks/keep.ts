@@ -34,8 +34,8 @@ export function keepNetworks({ me, docker, driver, store, file, log }: KeepNetwo
 
   // claims change all the time, networks hardly ever
   let before = '';
-  const unsubscribe = driver.replica.onChange(() => {
-    if (lacksNames(driver.replica.claims.values(), me)) names.poke();
+  const unsubscribe = driver.replica.onChange(({ claims }) => {
+    if (lacksNames([...claims.keys()].flatMap((key) => driver.replica.claims.get(key) ?? []), me)) names.poke();
     const now = JSON.stringify([driver.replica.connected, [...driver.replica.networks.values()].map(({ key, name }) => [key, name])]);
     if (now === before) return;
     before = now;
