@@ -108,6 +108,9 @@ export interface Driver {
 
 /** Often enough that a deleted entry is a hiccup, seldom enough that nobody sees the cost. In ms. */
 const AUDIT_EVERY_MS = 5_000;
+/** Between two audits there is at least this many times what one takes; up to the longest, ms. */
+const AUDIT_SHARE = 200;
+const LONGEST_AUDIT_EVERY_MS = 60_000;
 
 /** Puts the driver together. Nothing happens before {@link Driver.start}. */
 export async function createDriver(options: DriverOptions): Promise<Driver> {
@@ -171,14 +174,24 @@ export async function createDriver(options: DriverOptions): Promise<Driver> {
     });
     await replica.start();
     responders.start();
-    audit = setInterval(() => {
-      void reconciler.audit();
+    auditIn(options.auditEvery ?? AUDIT_EVERY_MS);
+  }
+
+  /** Where there is much to look at, it is looked at less often, so that audits take the same part of the time everywhere. */
+  function auditIn(ms: number): void {
+    audit = setTimeout(() => {
+      const began = performance.now();
       if (replica.connected) quietly(spares.keep());
-    }, options.auditEvery ?? AUDIT_EVERY_MS);
+      void reconciler.audit().then(() => {
+        const took = performance.now() - began;
+        if (audit !== undefined) auditIn(Math.max(options.auditEvery ?? AUDIT_EVERY_MS, Math.min(took * AUDIT_SHARE, LONGEST_AUDIT_EVERY_MS)));
+      });
+    }, ms);
   }
 
   async function stop(): Promise<void> {
-    clearInterval(audit);
+    clearTimeout(audit);
+    audit = undefined;
     unsubscribe?.();
     reconciler.stop();
     await responders.stop();

@@ -1,10 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { z } from 'zod';
 import { explain } from '../host/errors.ts';
-import { readIfThere, writeAtomic } from '../host/files.ts';
 import type { Log } from '../host/log.ts';
-import { Queue } from '../host/queue.ts';
 import { Claim, Host, Network, hostKey } from '../overlay/records.ts';
+import { Saved } from './saved.ts';
 import type { Change, Entry, Snapshot, Store, Watch } from './store.ts';
 
 /** How long changes are gathered before the file is written, in ms. */
@@ -13,8 +11,6 @@ const PERSIST_AFTER_MS = 200;
 const RETRY_MS = 1_000;
 /** How often a quiet store is asked whether it is still there, in ms. */
 const PROBE_MS = 5_000;
-
-const Saved = z.object({ revision: z.number(), entries: z.array(z.object({ key: z.string(), value: z.unknown(), revision: z.number() })) });
 
 /** What is another than before. */
 export interface Changes {
@@ -40,10 +36,12 @@ export class Replica {
   readonly #store: Store;
   readonly #host: string;
   readonly #file: string;
+  readonly #saved: Saved;
   readonly #log: Log;
   readonly #entries = new Map<string, Entry>();
   readonly #listeners = new Set<Listener>();
-  readonly #writes = new Queue();
+  /** What the file does not have yet. */
+  #unsaved: Change[] | 'all' = 'all';
   readonly #stop = new AbortController();
   /** Deletions of our own that a watch has yet to report, so that it cannot bring the record back. */
   readonly #deleted = new Map<string, number>();
@@ -58,6 +56,7 @@ export class Replica {
     this.#store = store;
     this.#host = host;
     this.#file = file;
+    this.#saved = new Saved(file);
     this.#log = log;
   }
 
@@ -85,11 +84,9 @@ export class Replica {
   /** What the file has. A damaged file is as good as none. */
   async load(): Promise<void> {
     try {
-      const text = await readIfThere(this.#file);
-      if (text === undefined) return;
-      const saved = Saved.parse(JSON.parse(text));
-      for (const entry of saved.entries) this.#set({ ...entry, value: entry.value });
-      this.#revision = saved.revision;
+      const saved = await this.#saved.load();
+      for (const entry of saved?.entries ?? []) this.#set(entry);
+      this.#revision = saved?.revision ?? 0;
     } catch (error) {
       this.#log.error({ err: error, file: this.#file }, 'the saved replica cannot be read: starting without');
     }
@@ -173,7 +170,10 @@ export class Replica {
     this.#take(entries, true);
   }
 
-  #take(changes: readonly Change[], others = false): void {
+  /** @param all whether they are all there are */
+  #take(changes: readonly Change[], all = false): void {
+    let others = all;
+    if (all) this.#unsaved = 'all';
     const claims = new Map<string, Claim | undefined>();
     for (const change of changes) {
       const { kind, name } = split(change.key);
@@ -181,6 +181,7 @@ export class Replica {
       if (change.revision < known) continue;
       if (kind === 'hosts' || kind === 'networks') others = true;
       if (kind === 'claims' && !claims.has(name)) claims.set(name, this.claims.get(name));
+      if (this.#unsaved !== 'all') this.#unsaved.push(change);
       if (change.value === undefined) {
         this.#remove(change.key);
         this.#deleted.set(change.key, change.revision);
@@ -226,9 +227,12 @@ export class Replica {
 
   async #persist(): Promise<void> {
     this.#timer = undefined;
-    await this.#writes
-      .run(() => writeAtomic(this.#file, JSON.stringify({ revision: this.#revision, entries: [...this.#entries.values()] })))
-      .catch((error: unknown) => this.#log.error({ err: error }, 'the replica cannot be saved'));
+    const unsaved = this.#unsaved;
+    this.#unsaved = [];
+    await this.#saved.save(this.#revision, unsaved, this.#entries).catch((error: unknown) => {
+      this.#unsaved = 'all';
+      this.#log.error({ err: error }, 'the replica cannot be saved');
+    });
   }
 
   async #pause(ms: number): Promise<void> {

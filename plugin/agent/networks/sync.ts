@@ -7,7 +7,7 @@ import { type Claim, Network, networkPath } from '../../../driver/overlay/record
 import { ConflictError, type Store } from '../../../driver/store/store.ts';
 import type { EngineNetworks } from '../../engine/networks.ts';
 import { clusterId } from './cluster.ts';
-import { decide, remember, type Step } from './decide.ts';
+import { decide, remember, type Step, type View } from './decide.ts';
 import { Seen } from './seen.ts';
 
 /** The label by which people can tell that an agent made a network. */
@@ -39,21 +39,25 @@ export class NetworkSync {
     const { store, engine, file } = this.#options;
     const seen = await Seen.load(file, await clusterId(store));
     const networks = await engine.list();
-    const [records, claims] = await Promise.all([store.list('networks/'), store.list('claims/')]);
+    const records = await store.list('networks/');
     const known = new Map(records.entries.map(({ value, revision }) => {
       const network = Network.parse(value);
       return [network.key, { network, revision }] as const;
     }));
-    const view = {
-      engine: networks,
-      records: new Map([...known].map(([key, { network }]) => [key, network])),
-      inUse: new Set(claims.entries.flatMap(({ key, value }) => ((value as Partial<Claim>).spare ? [] : (key.split('/')[1] ?? '')))),
-      seen: seen.networks,
-    };
+    const there = { engine: networks, records: new Map([...known].map(([key, { network }]) => [key, network])), seen: seen.networks };
+    const view = { ...there, inUse: await this.#inUse(there) };
     const steps = decide(view);
     const done = new Set<Step>();
     for (const step of steps) if (await this.#try(step, known.get(step.key), seen)) done.add(step);
     await seen.set(remember(view, steps, done));
+  }
+
+  /** Networks in which some host holds an address. Nobody is asked, for there may be very many, where it makes no difference. */
+  async #inUse(there: Omit<View, 'inUse'>): Promise<ReadonlySet<string>> {
+    const [none, all] = [new Set<string>(), new Set([...there.records.keys(), ...there.seen.keys()])];
+    if (JSON.stringify(decide({ ...there, inUse: none })) === JSON.stringify(decide({ ...there, inUse: all }))) return none;
+    const { entries } = await this.#options.store.list('claims/');
+    return new Set(entries.flatMap(({ key, value }) => ((value as Partial<Claim>).spare ? [] : (key.split('/')[1] ?? ''))));
   }
 
   async #try(step: Step, known: { network: Network; revision: number } | undefined, seen: Seen): Promise<boolean> {
