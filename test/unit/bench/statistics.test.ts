@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { gather, longestIn, median, summary } from '../../../bench/statistics.ts';
+import { gather, longestIn, median, quantile, summary } from '../../../bench/statistics.ts';
 
 describe('median', () => {
   it('is the middle one, whatever the order', () => expect(median([9, 1, 5])).toBe(5));
@@ -9,6 +9,12 @@ describe('median', () => {
     median(values);
     expect(values).toEqual([3, 1, 2]);
   });
+});
+
+it('a quantile is one of the values, which that part does not exceed', () => {
+  const hundred = Array.from({ length: 100 }, (_, index) => 100 - index);
+  expect([0.25, 0.99, 1].map((part) => quantile(hundred, part))).toEqual([25, 99, 100]);
+  expect(quantile([7], 0.25)).toBe(7);
 });
 
 describe('summary', () => {
