@@ -38,7 +38,7 @@ export function networkText({ traffic, starts, endpoints }: NetworkResults): str
   }
   for (const [host, each] of Object.entries(starts ?? {})) {
     const more = median(each.map(({ coat, bridge }) => coat - bridge));
-    rows.push([`start on ${host}, ms`, spread(each.map(({ coat }) => coat)), spread(each.map(({ bridge }) => bridge)), `+${short(more)} ms`, `≤ ${MORE_MS} ms more: ${verdict(more <= MORE_MS)}`]);
+    rows.push([`start on ${host}, ms`, spread(each.map(({ coat }) => coat)), spread(each.map(({ bridge }) => bridge)), `${more < 0 ? '' : '+'}${short(more)} ms`, `≤ ${MORE_MS} ms more: ${verdict(more <= MORE_MS)}`]);
   }
   if (endpoints) {
     const last = endpoints.map((each) => Math.max(...Object.values(each)));

@@ -25,7 +25,7 @@ export interface AgentConfig {
 }
 
 /** What it is asked over the IPC channel; it answers each with a {@link AgentFacts}. */
-export type AgentQuestion = { do: 'facts' } | { do: 'settled'; revision: number } | { do: 'stop' };
+export type AgentQuestion = { do: 'facts' } | { do: 'count' } | { do: 'settled'; revision: number } | { do: 'stop' };
 
 export interface AgentFacts {
   /** ms since 1970 */
@@ -36,8 +36,8 @@ export interface AgentFacts {
   rss: number;
   /** The most there ever was, bytes. */
   peak: number;
-  /** In the kernel, about endpoints. */
-  entries: number;
+  /** In the kernel, about endpoints; only where they are asked for, since to count them takes its time. */
+  entries?: number;
   repaired: number;
 }
 
@@ -57,7 +57,7 @@ async function main({ host, address, etcd, docker, plugin, stateDir, kernel: fil
   const facts = (): AgentFacts => {
     const { user, system } = process.cpuUsage();
     const peak = Number(/^VmHWM:\s+(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]) * 1024;
-    return { at: Date.now(), cpu: user + system, rss: process.memoryUsage().rss, peak, entries: entriesOf(kernel.state), repaired: driver.repaired };
+    return { at: Date.now(), cpu: user + system, rss: process.memoryUsage().rss, peak, repaired: driver.repaired };
   };
   process.on('message', (question: AgentQuestion) => void (async () => {
     if (question.do === 'settled') await driver.settled(question.revision, 60_000);
@@ -67,7 +67,7 @@ async function main({ host, address, etcd, docker, plugin, stateDir, kernel: fil
       await store.close();
       writeFileSync(file, JSON.stringify(kernel.left()));
     }
-    process.send!(facts(), () => (question.do === 'stop' ? process.exit(0) : undefined));
+    process.send!({ ...facts(), ...(question.do === 'count' ? { entries: entriesOf(kernel.state) } : {}) }, () => (question.do === 'stop' ? process.exit(0) : undefined));
   })().catch((error: unknown) => process.send!({ problem: explain(error) })));
   process.once('disconnect', () => process.exit(1));
   process.send!(facts());

@@ -5,6 +5,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { CoatError } from '../../driver/host/errors.ts';
 import { silent } from '../../driver/host/log.ts';
 import { formatAddress, parseAddress } from '../../driver/ipam/address.ts';
 import { endpointMac } from '../../driver/overlay/names.ts';
@@ -20,6 +21,8 @@ import { startEngine } from './engine.ts';
 
 const ME = 'me';
 const NETWORK = { id: 'f00d'.repeat(16), name: 'shop', subnet: '10.64.0.0/16', gateway: '10.64.0.1' };
+/** The one that this host has itself; an agent gives the first address of a network first. */
+const ENDPOINT = { id: 'beef'.repeat(16), address: '10.64.0.2/16' };
 const KEY = networkKey(NETWORK.subnet);
 /** Writes of one transaction; etcd takes 128. */
 const BATCH = 100;
@@ -75,7 +78,7 @@ export async function measureScale({ hosts, endpoints, idle, changes, signal, lo
   let engine: Awaited<ReturnType<typeof startEngine>> | undefined;
   try {
     await etcd.start();
-    engine = await startEngine(config.docker, NETWORK);
+    engine = await startEngine(config.docker, NETWORK, ENDPOINT);
     const program = await bundleAgent(directory);
     agent = await AgentChild.start(program, config);
     await firstEndpoint(agent, store);
@@ -85,8 +88,9 @@ export async function measureScale({ hosts, endpoints, idle, changes, signal, lo
 
     agent = await AgentChild.start(program, config);
     const full = await agent.ask({ do: 'settled', revision: (await store.list(hostKey(ME))).revision });
+    const { entries = 0 } = await agent.ask({ do: 'count' });
     const convergence = full.at - agent.began;
-    log(`${hosts} hosts, ${claims.length} endpoints: ${full.entries} entries after ${convergence} ms`);
+    log(`${hosts} hosts, ${claims.length} endpoints: ${entries} entries after ${convergence} ms`);
     await sleep(CALM_MS, undefined, { signal });
     const [before, after] = await during(agent, () => sleep(idle * 1000, undefined, { signal }));
     const share = (after.cpu - before.cpu) / 1000 / (after.at - before.at);
@@ -103,12 +107,13 @@ export async function measureScale({ hosts, endpoints, idle, changes, signal, lo
       });
       changeCpu.push((last.cpu - first.cpu) / 1000);
     }
-    const { peak } = await agent.ask({ do: 'facts' });
+    const { peak, entries: left } = await agent.ask({ do: 'count' });
+    if (left !== entries) throw new CoatError('bench-scale', `the kernel had ${entries} entries, and has ${left} in the end`);
     log(`a change: ${median(changeCpu).toFixed(2)} ms of processor time, in the kernel after ${median(changeMs)} ms`);
     await agent.stop();
     agent = undefined;
     return {
-      hosts, endpoints: claims.length, entries: full.entries, convergence, convergenceCpu: full.cpu / 1000,
+      hosts, endpoints: claims.length, entries, convergence, convergenceCpu: full.cpu / 1000,
       idle: share, memory: after.rss, peak, changeCpu, changeMs,
     };
   } finally {
@@ -133,7 +138,7 @@ async function during(agent: AgentChild, work: () => Promise<unknown>): Promise<
 /** What Docker does when a network is created and a container is started on it: without one a host has nothing to converge to. */
 async function firstEndpoint(agent: AgentChild, store: Store): Promise<void> {
   const { id: NetworkID, name, subnet, gateway } = NETWORK;
-  const EndpointID = 'beef'.repeat(16);
+  const EndpointID = ENDPOINT.id;
   const { PoolID } = await agent.call<{ PoolID: string }>('IpamDriver.RequestPool', { Pool: subnet });
   await agent.call('IpamDriver.RequestAddress', { PoolID, Address: gateway, Options: { RequestAddressType: 'com.docker.network.gateway' } });
   await agent.call('NetworkDriver.CreateNetwork', { NetworkID, Options: {}, IPv4Data: [{ AddressSpace: 'coat', Pool: subnet, Gateway: `${gateway}/16` }], IPv6Data: [] });

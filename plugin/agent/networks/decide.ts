@@ -4,6 +4,8 @@ import type { EngineNetwork } from '../../engine/networks.ts';
 /** Everything the decision rests on. Keys are those of the records. */
 export interface View {
   engine: readonly EngineNetwork[];
+  /** By the engine's ids: which network each of its networks was made for, by the number in the record. A record may since have been deleted, and its subnet be another network's. */
+  numbers: ReadonlyMap<string, number>;
   records: ReadonlyMap<string, Network>;
   /** Networks in which some host holds an address. */
   inUse: ReadonlySet<string>;
@@ -47,7 +49,7 @@ export function decide(view: View): Step[] {
   return [...keys].sort().flatMap((key) => decideOne(key, here.get(key), view) ?? []);
 }
 
-function decideOne(key: string, here: EngineNetwork | undefined, { engine, records, inUse, seen }: View): Step | undefined {
+function decideOne(key: string, here: EngineNetwork | undefined, { engine, numbers, records, inUse, seen }: View): Step | undefined {
   const record = records.get(key);
   if (record === undefined) {
     if (here === undefined || !seen.has(key)) {
@@ -57,6 +59,9 @@ function decideOne(key: string, here: EngineNetwork | undefined, { engine, recor
     return inUse.has(key) ? { do: 'restore-record', key } : { do: 'remove', key, id: here.id };
   }
   if (here !== undefined) {
+    const number = numbers.get(here.id);
+    // another one has the subnet since this one was removed elsewhere
+    if (number !== undefined && record.number !== undefined && number !== record.number) return { do: 'remove', key, id: here.id };
     const older = [...records.values()].find((other) => other.name === here.name && isOlder(other, record));
     if (older !== undefined) {
       if (!inUse.has(key)) return { do: 'give-way', key, id: here.id };

@@ -26,7 +26,7 @@ export interface KeepNetworksOptions {
 /** Keeps this engine's networks and the cluster's the same, and the names of its containers known. Never fails; ends with `stop`. */
 export function keepNetworks({ me, docker, driver, store, file, log }: KeepNetworksOptions): { stop(): Promise<void> } {
   const engine = createNetworks(docker);
-  const sync = new NetworkSync({ store, engine, file, log });
+  const sync = new NetworkSync({ store, engine, numbers: () => new Map(driver.networksOnEngine().flatMap(({ id, network }) => (network.number === undefined ? [] : [[id, network.number] as const]))), file, log });
   const networks = new Keeper(() => sync.run(), log);
   const names = new Keeper(() => fillNames({ me, store, engine, log, networks: () => networksOf(driver) }), log);
   const lost = new LostEndpoints({ engine, endpoints: () => driver.endpointsOnEngine(), discard: (id) => driver.discard(id), log });

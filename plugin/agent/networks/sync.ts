@@ -16,6 +16,8 @@ const LABEL = 'io.coat.network';
 export interface NetworkSyncOptions {
   store: Store;
   engine: EngineNetworks;
+  /** See {@link View}. */
+  numbers: () => ReadonlyMap<string, number>;
   /** Where {@link Seen} is kept. */
   file: string;
   log: Log;
@@ -44,7 +46,7 @@ export class NetworkSync {
       const network = Network.parse(value);
       return [network.key, { network, revision }] as const;
     }));
-    const there = { engine: networks, records: new Map([...known].map(([key, { network }]) => [key, network])), seen: seen.networks };
+    const there = { engine: networks, numbers: this.#options.numbers(), records: new Map([...known].map(([key, { network }]) => [key, network])), seen: seen.networks };
     const view = { ...there, inUse: await this.#inUse(there) };
     const steps = decide(view);
     const done = new Set<Step>();

@@ -20,9 +20,10 @@ function onEngine(name: string, subnet = '10.42.0.0/24', ours = true): EngineNet
   return { id: `id-${name}`, name, ours, subnet };
 }
 
-function view(parts: { engine?: EngineNetwork[]; record?: Network; inUse?: boolean; seen?: boolean }): View {
+function view(parts: { engine?: EngineNetwork[]; record?: Network; inUse?: boolean; seen?: boolean; number?: number }): View {
   return {
     engine: parts.engine ?? [],
+    numbers: new Map(parts.number === undefined ? [] : [['id-n1', parts.number]]),
     records: new Map(parts.record ? [[KEY, parts.record]] : []),
     inUse: new Set(parts.inUse ? [KEY] : []),
     seen: new Map(parts.seen ? [[KEY, record('n1')]] : []),
@@ -45,6 +46,8 @@ describe('what brings an engine and the records together', () => {
     ['another driver has the name', view({ engine: [onEngine('n1', '172.20.0.0/16', false)], record: record('n1') }), [{ do: 'complain', key: KEY }]],
     ['a coat network of another subnet has the name', view({ engine: [onEngine('n1', '10.9.0.0/24')], record: record('n1') }), [{ do: 'complain', key: KEY }]],
     ['the same network under two names', view({ engine: [onEngine('foo')], record: record('n1') }), [{ do: 'complain', key: KEY }]],
+    ['one that is of an earlier network with that subnet, removed elsewhere while nobody looked', view({ engine: [onEngine('n1')], record: { ...record(), number: 9 }, seen: true, number: 8 }), [{ do: 'remove', key: KEY, id: 'id-n1' }]],
+    ['one that is of this network', view({ engine: [onEngine('n1')], record: { ...record(), number: 9 }, number: 9 }), [{ do: 'name', key: KEY, name: 'n1' }]],
     ['removed and made again under the same name while nobody looked', view({ engine: [onEngine('n1')], record: record('n1'), seen: true }), []],
   ])('%s', (_, given, expected) => {
     expect(decide(given)).toMatchObject(expected);
@@ -103,7 +106,7 @@ describe('three hosts', () => {
     directory = await mkdtemp(join(tmpdir(), 'coat-networks-'));
     store = new MemoryStore();
     engines = [new FakeEngine(), new FakeEngine(), new FakeEngine()];
-    syncs = engines.map((engine, i) => new NetworkSync({ store, engine, file: join(directory, `${i}.json`), log: silent }));
+    syncs = engines.map((engine, i) => new NetworkSync({ store, engine, numbers: () => new Map(), file: join(directory, `${i}.json`), log: silent }));
   });
   afterEach(() => rm(directory, { recursive: true, force: true }));
 
@@ -186,7 +189,7 @@ describe('three hosts', () => {
     await userCreates(0);
     await round();
     const fresh = new MemoryStore();
-    const sync = new NetworkSync({ store: fresh, engine: engines[1]!, file: join(directory, '1.json'), log: silent });
+    const sync = new NetworkSync({ store: fresh, engine: engines[1]!, numbers: () => new Map(), file: join(directory, '1.json'), log: silent });
     await sync.run();
     expect(names()[1]).toEqual(['n1']);
   });
