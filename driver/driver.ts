@@ -51,7 +51,7 @@ export interface DriverOptions {
   observer?: Observer;
   /** By default the network namespace this process is in. */
   kernel?: Kernel;
-  /** Between two audits of the kernel, in ms. */
+  /** Between two audits of the kernel, in ms; by default {@link AUDIT_EVERY_MS}, and more where they take long. */
   auditEvery?: number;
 }
 
@@ -108,7 +108,7 @@ export interface Driver {
 
 /** Often enough that a deleted entry is a hiccup, seldom enough that nobody sees the cost. In ms. */
 const AUDIT_EVERY_MS = 5_000;
-/** Between two audits there is at least this many times what one takes; up to the longest, ms. */
+/** Between two audits there is at least this many times the processor time that one takes; up to the longest, ms. */
 const AUDIT_SHARE = 200;
 const LONGEST_AUDIT_EVERY_MS = 60_000;
 
@@ -177,14 +177,15 @@ export async function createDriver(options: DriverOptions): Promise<Driver> {
     auditIn(options.auditEvery ?? AUDIT_EVERY_MS);
   }
 
-  /** Where there is much to look at, it is looked at less often, so that audits take the same part of the time everywhere. */
+  /** Where there is much to look at, it is looked at less often, so that audits take the same part of a processor everywhere. */
   function auditIn(ms: number): void {
     audit = setTimeout(() => {
-      const began = performance.now();
+      const before = process.cpuUsage();
       if (replica.connected) quietly(spares.keep());
       void reconciler.audit().then(() => {
-        const took = performance.now() - began;
-        if (audit !== undefined) auditIn(Math.max(options.auditEvery ?? AUDIT_EVERY_MS, Math.min(took * AUDIT_SHARE, LONGEST_AUDIT_EVERY_MS)));
+        const { user, system } = process.cpuUsage(before);
+        const enough = Math.min(((user + system) / 1000) * AUDIT_SHARE, LONGEST_AUDIT_EVERY_MS);
+        if (audit !== undefined) auditIn(options.auditEvery ?? Math.max(AUDIT_EVERY_MS, enough));
       });
     }, ms);
   }
