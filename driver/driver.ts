@@ -4,7 +4,7 @@ import { createApp } from './docker/app.ts';
 import { methods } from './docker/methods.ts';
 import { explain } from './host/errors.ts';
 import type { Log } from './host/log.ts';
-import { KeyedQueue } from './host/queue.ts';
+import { KeyedQueue, Queue } from './host/queue.ts';
 import { familyOf } from './ipam/address.ts';
 import { DEFAULT_POOL, parseAddressPool, routesInto, type AddressPool } from './ipam/choose.ts';
 import { Ipam } from './ipam/driver.ts';
@@ -21,6 +21,9 @@ import { Offers } from './network/offers.ts';
 import type { Room } from './network/room.ts';
 import { Directory } from './names/directory.ts';
 import { Responders } from './names/responders.ts';
+import { Holds } from './publish/holds.ts';
+import { concernsPorts, NOTHING_PUBLISHED, publications } from './publish/plan.ts';
+import { keepPorts } from './publish/publish.ts';
 import { overlayMtu } from './overlay/mtu.ts';
 import { addressesOf } from './overlay/records.ts';
 import { DEFAULT_VXLAN_PORT } from './overlay/names.ts';
@@ -102,6 +105,8 @@ export interface Driver {
    * engine may do that when it dies; only who can ask it knows. Unknown ids are fine.
    */
   discard(endpointId: string): Promise<void>;
+  /** Takes back what this host still publishes of containers that have moved away: it leaves the cluster. */
+  closePorts(): Promise<void>;
   /** How many things audits found changed by somebody else, and put right. */
   readonly repaired: number;
 }
@@ -123,21 +128,28 @@ export async function createDriver(options: DriverOptions): Promise<Driver> {
   const pending = new LocalRecords(join(stateDir, 'releases'), Pending);
   const releases = new Releases({ host, store, replica, local, pending, log });
   const spares = new Spares({ host, store, replica, local, releases });
+  const self = { host, address, vxlanPort };
+  let leaving = false;
+  const none: typeof replica.claims = new Map();
+  const published = () => publications({ hosts: replica.hosts, networks: replica.networks, claims: leaving ? none : replica.claims }, local.endpoints.values(), host);
+  let planned = NOTHING_PUBLISHED;
   const wanted = () => ({
-    plan: plan(replica, local.attachments(replica.networks), { host, address, vxlanPort }),
+    plan: plan(replica, local.attachments(replica.networks), self, (planned = published())),
     revision: replica.revision,
   });
   const partOf = (before: Before) => {
-    const found = part(replica, local.attachments(replica.networks), { host, address, vxlanPort }, before);
+    if (concernsPorts(before, replica.claims, local.endpoints.values())) return undefined;
+    const found = part(replica, local.attachments(replica.networks), self, before, planned);
     return found && { ...found, revision: replica.revision };
   };
-  const reconciler = createReconciler({ kernel, hostRoot, wanted, partOf, log, passed: (ms, ok) => options.observer?.passed(ms, ok) });
+  const reconciler = createReconciler({ kernel, hostRoot, self, wanted, partOf, log, passed: (ms, ok) => options.observer?.passed(ms, ok) });
   const offers = new Offers();
   const pool = options.pool ?? parseAddressPool(DEFAULT_POOL);
   const routes = async (): Promise<string[]> => routesInto(pool, await destinations(kernel));
   const directory = new Directory(replica);
   const responders = new Responders({ askers: () => local.askers(hostRoot), directory, log });
-  const room: Room = { host, hostRoot, store, replica, local, offers, chosen6: new Set(), kernel, reconciler, responders, log };
+  const holds = new Holds(kernel.netlink !== undefined, log);
+  const room: Room = { host, hostRoot, store, replica, local, offers, chosen6: new Set(), kernel, reconciler, responders, holds, published, log };
   const mtu = async (): Promise<number> => {
     const peers = [...replica.hosts.values()].filter(({ name }) => name !== host);
     const seen = peers.flatMap(({ address }) => options.carries?.(address) ?? []);
@@ -151,6 +163,7 @@ export async function createDriver(options: DriverOptions): Promise<Driver> {
 
   /** One thing at a time happens to an address. */
   const at = <T>(network: string, ip: string, task: () => Promise<T>): Promise<T> => places.run(`${network}/${ip}`, task);
+  const ports = new Queue();
   const quietly = (task: Promise<void>): void => void task.catch((error: unknown) => log.debug({ reason: explain(error) }, 'will be tried again'));
 
   async function start(): Promise<void> {
@@ -163,6 +176,7 @@ export async function createDriver(options: DriverOptions): Promise<Driver> {
     unsubscribe = replica.onChange(({ claims, others }) => {
       directory.forget();
       quietly(others ? reconciler.now(false) : reconciler.changed(claims));
+      if (others || replica.connected !== wasConnected || concernsPorts(claims, replica.claims, local.endpoints.values())) quietly(ports.run(() => keepPorts(room)));
       if (replica.connected && !wasConnected) {
         quietly(releases.resume().then(() => spares.keep()));
         quietly(ipam.tidy());
@@ -181,6 +195,7 @@ export async function createDriver(options: DriverOptions): Promise<Driver> {
   function auditIn(ms: number): void {
     audit = setTimeout(() => {
       const before = process.cpuUsage();
+      quietly(ports.run(() => keepPorts(room)));
       if (replica.connected) quietly(spares.keep());
       void reconciler.audit().then(() => {
         const { user, system } = process.cpuUsage(before);
@@ -196,6 +211,7 @@ export async function createDriver(options: DriverOptions): Promise<Driver> {
     unsubscribe?.();
     reconciler.stop();
     await responders.stop();
+    holds.close();
     await replica.stop();
     kernel.netlink?.close();
   }
@@ -227,6 +243,10 @@ export async function createDriver(options: DriverOptions): Promise<Driver> {
       if (!endpoint) return;
       await deleteEndpoint(room, id);
       for (const ip of addressesOf(endpoint)) await releases.release(endpoint.key, ip);
+    },
+    closePorts: async () => {
+      leaving = true;
+      await reconciler.now(true);
     },
     get repaired() {
       return reconciler.repaired;

@@ -118,7 +118,7 @@ export class RecordingKernel implements Kernel {
   #addLink(words: readonly string[]): void {
     const name = after(words, 'dev') ?? after(words, 'name')!;
     const mtu = Number(after(words, 'mtu'));
-    if (isBridge(name)) this.state.bridges.set(name, { name, mac: after(words, 'address')!, mtu, address: undefined, up: false });
+    if (isBridge(name)) this.state.bridges.set(name, { name, mac: after(words, 'address')!, mtu, address: undefined, address6: undefined, up: false });
     else if (isVxlan(name)) {
       const [vni, port, local] = [Number(after(words, 'id')), Number(after(words, 'dstport')), after(words, 'local')!];
       this.state.vxlans.set(name, { name, master: undefined, vni, port, local, mtu, up: false, learning: false, suppress: false });

@@ -67,7 +67,7 @@ export async function measureScale({ hosts, endpoints, idle, changes, signal, lo
   // where the machine has no etcd, that of the plugin
   if (spawnSync('etcd', ['--version']).error) process.env['PATH'] += `:${await baseRootfs(log)}/usr/bin`;
   const directory = await mkdtemp(join(tmpdir(), 'coat-scale-'));
-  const etcd = new EtcdChild({ data: join(directory, 'data'), sockets: join(directory, 'sockets'), log: silent });
+  const etcd = new EtcdChild({ name: ME, data: join(directory, 'data'), sockets: join(directory, 'sockets'), log: silent });
   const config: AgentConfig = { host: ME, address: '192.168.255.1', etcd: etcd.socket, docker: join(directory, 'docker.sock'), plugin: join(directory, 'coat.sock'), stateDir: join(directory, 'state'), kernel: join(directory, 'kernel.json') };
   const store = new EtcdStore(async () => {
     const socket = connect(etcd.socket);
@@ -153,12 +153,12 @@ async function firstEndpoint(agent: AgentChild, store: Store): Promise<void> {
 async function populate(store: Store, hosts: number, endpoints: number): Promise<Claim[]> {
   const writes: Write[] = [];
   const claims: Claim[] = [];
-  const base = parseAddress(NETWORK.gateway) + 100;
+  const base = parseAddress(NETWORK.gateway) + 100n;
   for (let host = 0; host < hosts; host += 1) {
     const name = hostName(host);
     writes.push({ key: hostKey(name), value: { name, address: `192.168.${Math.floor(host / 250)}.${(host % 250) + 1}`, version: '0.1.0' }, expected: 'any' });
     for (let index = 0; index < endpoints; index += 1) {
-      const ip = formatAddress(base + claims.length);
+      const ip = formatAddress(base + BigInt(claims.length));
       const container = `server-${host}-${index}`;
       const claim: Claim = { network: KEY, ip, host: name, epoch: 1, mac: endpointMac(ip), container, names: [container, ip.replaceAll('.', '') + 'abcdef'] };
       claims.push(claim);

@@ -49,8 +49,9 @@ export interface JoinResponse {
   DisableGatewayService?: boolean;
 }
 
+const port = z.number().int().min(0).max(65_535);
 /** A port to publish, in the option `com.docker.network.portmap`. */
-const PortBinding = z.object({ Proto: z.number(), Port: z.number(), HostPort: z.number().nullish() });
+const PortBinding = z.object({ Proto: z.number(), Port: port, HostIP: text, HostPort: port.nullish(), HostPortEnd: port.nullish() });
 export const ConnectivityRequest = EndpointRequest.extend({ Options: z.object({ 'com.docker.network.portmap': z.array(PortBinding).nullish() }).nullish() });
 
 export const RequestPoolRequest = z.object({ AddressSpace: text, Pool: text, SubPool: text, Options: map, V6: z.boolean().nullish() });

@@ -1,10 +1,10 @@
 import type { z } from 'zod';
-import { CoatError } from '../host/errors.ts';
 import type { Ipam } from '../ipam/driver.ts';
 import { ADDRESS_SPACE } from '../ipam/pool.ts';
 import { createEndpoint, deleteEndpoint, join } from '../network/endpoints.ts';
 import { createNetwork, deleteNetwork } from '../network/networks.ts';
 import type { Room } from '../network/room.ts';
+import { publish, unpublish } from '../publish/publish.ts';
 import * as messages from './messages.ts';
 
 /** One call of Docker: how its body is read, and what it does. The answer becomes JSON. */
@@ -31,12 +31,13 @@ export function methods(room: Room, ipam: Ipam): Record<string, Method> {
     'NetworkDriver.DeleteNetwork': method(messages.NetworkRequest, ({ NetworkID }) => deleteNetwork(room, NetworkID)),
     'NetworkDriver.CreateEndpoint': method(messages.CreateEndpointRequest, (body) => createEndpoint(room, body)),
     'NetworkDriver.DeleteEndpoint': method(messages.EndpointRequest, ({ EndpointID }) => deleteEndpoint(room, EndpointID)),
+    // docker ps shows no ports of a remote driver, whatever it says here: the engine reads only its own drivers' answers
     'NetworkDriver.EndpointOperInfo': method(messages.EndpointRequest, () => ({ Value: {} })),
     'NetworkDriver.Join': method(messages.JoinRequest, (body) => join(room, body)),
     // the port goes with the endpoint: Docker moves its interface back only after this
     'NetworkDriver.Leave': method(messages.EndpointRequest, () => undefined),
-    'NetworkDriver.ProgramExternalConnectivity': method(messages.ConnectivityRequest, refusePorts),
-    'NetworkDriver.RevokeExternalConnectivity': method(messages.EndpointRequest, () => undefined),
+    'NetworkDriver.ProgramExternalConnectivity': method(messages.ConnectivityRequest, ({ EndpointID, Options }) => publish(room, EndpointID, Options?.['com.docker.network.portmap'] ?? [])),
+    'NetworkDriver.RevokeExternalConnectivity': method(messages.EndpointRequest, ({ EndpointID }) => unpublish(room, EndpointID)),
     // of Swarm, which has its own overlay
     'NetworkDriver.DiscoverNew': method(messages.Nothing, () => undefined),
     'NetworkDriver.DiscoverDelete': method(messages.Nothing, () => undefined),
@@ -49,12 +50,4 @@ export function methods(room: Room, ipam: Ipam): Record<string, Method> {
     'IpamDriver.RequestAddress': method(messages.RequestAddressRequest, (body) => ipam.requestAddress(body)),
     'IpamDriver.ReleaseAddress': method(messages.ReleaseAddressRequest, (body) => ipam.releaseAddress(body)),
   };
-}
-
-function refusePorts({ Options }: z.infer<typeof messages.ConnectivityRequest>): void {
-  const ports = Options?.['com.docker.network.portmap'] ?? [];
-  if (ports.length === 0) return;
-  throw new CoatError('no-ports', `a coat network publishes no ports yet, such as ${ports[0]!.Port}`, {
-    hint: "leave -p out and use the container's own address, which is the same from every host of the network",
-  });
 }

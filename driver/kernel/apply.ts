@@ -6,14 +6,15 @@ import { enableIpv6 } from './forwarding.ts';
 import { batch, type Kernel } from './kernel.ts';
 import { areSwift } from './netlink.ts';
 import { listLinks, removeLink } from './links.ts';
+import { ensureRoute, listRoutes, removeRoute } from './route.ts';
 import { ensurePort, listPorts } from './port.ts';
 import { ensureVxlan, listVxlans } from './vxlan.ts';
 
 /** What the kernel holds for us now. */
 export async function observe(kernel: Kernel): Promise<State> {
-  const [links, fdb, neighbours] = await Promise.all([listLinks(kernel), listFdb(kernel), listNeighbours(kernel)]);
+  const [links, fdb, neighbours, routes] = await Promise.all([listLinks(kernel), listFdb(kernel), listNeighbours(kernel), listRoutes(kernel)]);
   const byName = <T extends { name: string }>(values: T[]): Map<string, T> => new Map(values.map((value) => [value.name, value]));
-  return { bridges: byName(listBridges(links)), vxlans: byName(listVxlans(links)), ports: byName(listPorts(links)), ...fdb, neighbours };
+  return { bridges: byName(listBridges(links)), vxlans: byName(listVxlans(links)), ports: byName(listPorts(links)), ...fdb, neighbours, routes };
 }
 
 /** Commands in the order they must run: interfaces, what depends on them, removals (slow: 16 ms for a veth) last. */
@@ -44,6 +45,8 @@ const executors: Executors = {
   unforward: ({ entry }, to) => void to.bridge.push(removeForward(entry)),
   neighbour: ({ entry }, to) => void to.ip.push(ensureNeighbour(entry)),
   unneighbour: ({ entry }, to) => void to.ip.push(removeNeighbour(entry)),
+  route: ({ entry }, to) => void to.ip.push(ensureRoute(entry)),
+  unroute: ({ entry }, to) => void to.ip.push(removeRoute(entry)),
 };
 
 export function commands(operations: readonly Operation[]): Commands {

@@ -1,7 +1,7 @@
 import { closeSync, openSync } from 'node:fs';
 import type * as Everything from 'koffi';
 import { CoatError } from '../host/errors.ts';
-import { parseAddress } from '../ipam/address.ts';
+import { addressBytes } from '../ipam/address.ts';
 
 /** sched.h, sys/socket.h, fcntl.h: the same on x64 and arm64. */
 const CLONE_NEWNET = 0x40000000;
@@ -73,7 +73,7 @@ function bound(c: LibC, address: string, port: number): number {
   const name = Buffer.alloc(16);
   name.writeUInt16LE(AF_INET, 0);
   name.writeUInt16BE(port, 2);
-  name.writeUInt32BE(parseAddress(address), 4);
+  addressBytes(address).copy(name, 4);
   if (c.bind(fd, name, name.length) === 0) return fd;
   const error = c.errno();
   c.close(fd);

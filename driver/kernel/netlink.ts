@@ -82,9 +82,12 @@ export class Netlink {
   }
 }
 
+/** Operations that no move waits for. */
+const SLOW: ReadonlySet<Operation['do']> = new Set(['bridge', 'vxlan', 'unlink', 'route', 'unroute']);
+
 /** Whether all of these can be done by {@link Netlink}. */
 export function areSwift(operations: readonly Operation[]): operations is Swift[] {
-  return operations.every(({ do: what }) => what !== 'bridge' && what !== 'vxlan' && what !== 'unlink');
+  return operations.every(({ do: what }) => !SLOW.has(what));
 }
 
 type Package = Pick<typeof Everything, 'createRtNetlink' | 'AttrStream'>;

@@ -1,5 +1,6 @@
 import { list, type Kernel } from './kernel.ts';
-import { isBridge } from '../overlay/names.ts';
+import { isBridge, isHostAddress } from '../overlay/names.ts';
+import { routeKey, type Route } from '../overlay/state.ts';
 import { listLinks } from './links.ts';
 
 /**
@@ -27,3 +28,14 @@ export async function destinations(kernel: Kernel): Promise<string[]> {
   const others = routes.filter(({ dst, dev }) => dst !== 'default' && !(dev !== undefined && isBridge(dev)));
   return [...new Set(others.map(({ dst }) => (dst.includes('/') ? dst : `${dst}/32`)))].sort();
 }
+
+/** The ways to other hosts through our bridges. */
+export async function listRoutes(kernel: Kernel): Promise<Map<string, Route>> {
+  const lines = await list<{ dst: string; dev?: string }>(kernel, ['ip', '-j', '-4', 'route', 'show', 'table', 'main', 'scope', 'link']);
+  const routes = lines.flatMap(({ dst, dev }) => (dev !== undefined && isBridge(dev) && isHostAddress(dst) ? [{ dev, to: dst }] : []));
+  return new Map(routes.map((route) => [routeKey(route), route]));
+}
+
+/** `ip` command. The metric tells the same way through two bridges apart: the number in the bridge's name. */
+export const ensureRoute = ({ dev, to }: Route): string => `route replace ${to}/32 dev ${dev} scope link metric ${Number.parseInt(dev.slice(2), 16)}`;
+export const removeRoute = ({ dev, to }: Route): string => `route del ${to}/32 dev ${dev}`;

@@ -1,4 +1,5 @@
 import type { Family } from '../ipam/address.ts';
+import { PORT_TABLES } from '../publish/rules.ts';
 import { TABLE } from '../overlay/rules.ts';
 import type { Kernel } from './kernel.ts';
 
@@ -10,16 +11,20 @@ import type { Kernel } from './kernel.ts';
 const ACCEPTS = [
   ['-i', 'cb+', '-j', 'ACCEPT'],
   ['-o', 'cb+', '-m', 'conntrack', '--ctstate', 'RELATED,ESTABLISHED', '-j', 'ACCEPT'],
+  // to a published port
+  ['-o', 'cb+', '-m', 'conntrack', '--ctstate', 'DNAT', '-j', 'ACCEPT'],
 ] as const;
 
 /** Puts the rules into the kernel and keeps them there. */
 export class Rules {
   readonly #kernel: Kernel;
   #wanted = '';
-  /** How nft listed our table after we wrote it: whoever changes it changes this. */
+  /** How nft listed our tables after we wrote them: whoever changes one changes this. */
   #listed: string | undefined;
   /** Whether there may be rules of ours for IPv6: after a start, nobody knows. */
   #passed6 = true;
+  /** Tables for published ports that may be there; at first those of an earlier life. */
+  #ports: readonly string[] | undefined;
 
   constructor(kernel: Kernel) {
     this.#kernel = kernel;
@@ -35,10 +40,14 @@ export class Rules {
     const changed = rules !== this.#wanted;
     if (!changed && !look) return [];
     const repaired: string[] = [];
-    if (changed || (await this.#list()) !== this.#listed) {
+    if (changed || (await this.#list(rules)) !== this.#listed) {
       if (!changed) repaired.push(`nftables: table ${TABLE} was changed`);
-      await this.#kernel.run(['nft', '-f', '-'], { input: rules });
-      this.#listed = await this.#list();
+      // one that was never there is not named, as its family may need a module that this kernel lacks
+      this.#ports ??= await this.#portTables();
+      const over = this.#ports.filter((name) => !rules.includes(`table ${name} {`));
+      await this.#kernel.run(['nft', '-f', '-'], { input: rules + over.map((name) => `table ${name} {}\ndelete table ${name}\n`).join('') });
+      this.#ports = PORT_TABLES.filter((name) => rules.includes(`table ${name} {`));
+      this.#listed = await this.#list(rules);
       this.#wanted = rules;
     }
     repaired.push(...(await this.#passDocker('iptables', wanted[4])));
@@ -48,9 +57,15 @@ export class Rules {
     return changed ? [] : repaired;
   }
 
-  async #list(): Promise<string> {
-    const { stdout } = await this.#kernel.run(['nft', 'list', 'table', ...TABLE.split(' ')], { okCodes: [0, 1] });
-    return stdout;
+  async #list(rules: string): Promise<string> {
+    const names = [TABLE, ...PORT_TABLES].filter((name) => rules.includes(`table ${name} {`));
+    const all = await Promise.all(names.map((name) => this.#kernel.run(['nft', 'list', 'table', ...name.split(' ')], { okCodes: [0, 1] })));
+    return all.map(({ stdout }) => stdout).join('');
+  }
+
+  async #portTables(): Promise<string[]> {
+    const { stdout } = await this.#kernel.run(['nft', 'list', 'tables'], { okCodes: [0, 1] });
+    return PORT_TABLES.filter((name) => stdout.split('\n').includes(`table ${name}`));
   }
 
   async #passDocker(program: 'iptables' | 'ip6tables', wanted: boolean): Promise<string[]> {

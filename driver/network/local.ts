@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { Log } from '../host/log.ts';
 import { netnsPath } from '../kernel/netns.ts';
 import type { Asker } from '../names/responders.ts';
-import { addressesOf, Network } from '../overlay/records.ts';
+import { addressesOf, Network, PublishedPort } from '../overlay/records.ts';
 import type { Attachment } from '../overlay/plan.ts';
 import { LocalRecords } from '../store/local.ts';
 
@@ -41,6 +41,8 @@ export const Endpoint = Plumbed.extend({
   netns: z.string().optional(),
   /** Where Docker keeps its container's namespace: a path on the host. Known from Join on. */
   sandbox: z.string().optional(),
+  /** What of its container is published at this host. */
+  published: z.array(PublishedPort).optional(),
 });
 export type Endpoint = z.infer<typeof Endpoint>;
 

@@ -1,6 +1,8 @@
 import type { Log } from '../host/log.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { Responders } from '../names/responders.ts';
+import type { Holds } from '../publish/holds.ts';
+import type { Publications } from '../publish/plan.ts';
 import type { Reconciler } from '../overlay/reconcile.ts';
 import type { Replica } from '../store/replica.ts';
 import type { Store } from '../store/store.ts';
@@ -22,5 +24,8 @@ export interface Room {
   kernel: Kernel;
   reconciler: Reconciler;
   responders: Responders;
+  holds: Holds;
+  /** What this host publishes, by all records that there are now. */
+  published: () => Publications;
   log: Log;
 }

@@ -1,4 +1,4 @@
-import type { Bridge, Forward, Neighbour, Port, State, Tunnel, Vxlan } from './state.ts';
+import type { Bridge, Forward, Neighbour, Port, Route, State, Tunnel, Vxlan } from './state.ts';
 
 /** One thing to do to the kernel. `why` is for the log of what the audit had to repair. */
 export type Operation = { why: string } & (
@@ -9,6 +9,7 @@ export type Operation = { why: string } & (
   | { do: 'tunnel' | 'untunnel'; entry: Tunnel }
   | { do: 'forward' | 'unforward'; entry: Forward }
   | { do: 'neighbour' | 'unneighbour'; entry: Neighbour }
+  | { do: 'route' | 'unroute'; entry: Route }
 );
 
 /**
@@ -56,6 +57,7 @@ export function diff(want: State, have: State, untouched: ReadonlySet<string> = 
   for (const { want: entry, have: before, why } of changes(want.neighbours, old.neighbours)) {
     add(entry ? { do: 'neighbour', entry, why } : { do: 'unneighbour', entry: before!, why });
   }
+  for (const { want: entry, have: before, why } of changes(want.routes, old.routes)) add(entry ? { do: 'route', entry, why } : { do: 'unroute', entry: before!, why });
   return [...operations.filter((operation) => !closes(operation)), ...operations.filter(closes)];
 }
 
@@ -88,6 +90,7 @@ function narrow(state: State, without: (dev: string) => boolean): State {
     tunnels: keep(state.tunnels, (entry) => [entry.dev]),
     forwards: keep(state.forwards, (entry) => [entry.dev, entry.bridge]),
     neighbours: keep(state.neighbours, (entry) => [entry.dev]),
+    routes: keep(state.routes, (entry) => [entry.dev]),
   };
 }
 

@@ -25,6 +25,19 @@ export const linkOf = (owner: string): string => createHash('sha256').update(own
 export const gatewayMac = (vni: number): string => `02:c0:a7:${hex(vni).match(/../g)!.join(':')}`;
 
 /**
+ * The MAC by which the other hosts send something to this host itself, and not to the gateway, which each takes for its own:
+ * locally administered, the same in all networks.
+ */
+export const hostMac = (host: string): string => `02:c1:${createHash('sha256').update(host).digest('hex').slice(0, 8).match(/../g)!.join(':')}`;
+
+/** The address that stands for a host where nftables and the kernel's routes want one. Never on a wire: 240.0.0.0/4 is nobody's (RFC 1112 §4). */
+export function hostAddress(host: string): string {
+  const [first, ...others] = createHash('sha256').update(host).digest().subarray(0, 4);
+  return [240 + (first! % 15), ...others].join('.');
+}
+export const isHostAddress = (address: string): boolean => /^2(4\d|5[0-4])\./.test(address);
+
+/**
  * The MAC of an endpoint that brings none of its own, as Docker's own overlay makes it: 02:42 and the address.
  *
  * @param taken those of others: who moved keeps its MAC, although its address may become another one with its next start

@@ -1,4 +1,5 @@
 import { reached } from './diff.ts';
+import { NOTHING_PUBLISHED } from '../publish/plan.ts';
 import { plan, type Attachment, type Plan, type Records, type Self } from './plan.ts';
 import { emptyState, type State } from './state.ts';
 import type { Claim } from './records.ts';
@@ -17,9 +18,10 @@ export interface Part {
 /**
  * Plans for a few claims what {@link plan} would for all, so that a change costs what it changes and not what there is.
  *
+ * @param published none of these claims has anything to do with it
  * @returns `undefined` where they cannot be looked at by themselves: another claim has a MAC that one of them had
  */
-export function part(records: Records, attachments: readonly Attachment[], self: Self, before: Before): Part | undefined {
+export function part(records: Records, attachments: readonly Attachment[], self: Self, before: Before, published = NOTHING_PUBLISHED): Part | undefined {
   const [now, then] = [new Map<string, Claim>(), new Map<string, Claim>()];
   const put = (to: Map<string, Claim>, key: string, claim: Claim | undefined): void => void (claim ? to.set(key, claim) : to.delete(key));
   for (const { network, ip } of attachments) for (const to of [now, then]) put(to, `${network.key}/${ip}`, records.claims.get(`${network.key}/${ip}`));
@@ -29,7 +31,7 @@ export function part(records: Records, attachments: readonly Attachment[], self:
     put(then, key, claim);
     if (claim?.mac !== undefined && claim.mac !== current?.mac && hasOther(records.claims, claim)) return undefined;
   }
-  return { plan: plan({ hosts: records.hosts, claims: now }, attachments, self), had: plan({ hosts: records.hosts, claims: then }, attachments, self).state };
+  return { plan: plan({ hosts: records.hosts, claims: now }, attachments, self, published), had: plan({ hosts: records.hosts, claims: then }, attachments, self, published).state };
 }
 
 function hasOther(claims: ReadonlyMap<string, Claim>, { network, ip, mac }: Claim): boolean {
@@ -46,6 +48,7 @@ export function within(state: State, { plan: { state: want }, had }: Part): Stat
   take(state.tunnels, found.tunnels, want.tunnels, had.tunnels);
   take(state.forwards, found.forwards, want.forwards, had.forwards);
   take(state.neighbours, found.neighbours, want.neighbours, had.neighbours);
+  take(state.routes, found.routes, want.routes, had.routes);
   return found;
 }
 
@@ -62,4 +65,5 @@ export function settle(state: State, have: State, { plan: { state: want } }: Par
   put(state.tunnels, have.tunnels, after.tunnels);
   put(state.forwards, have.forwards, after.forwards);
   put(state.neighbours, have.neighbours, after.neighbours);
+  put(state.routes, have.routes, after.routes);
 }

@@ -1,8 +1,9 @@
 import { addressesOf, targetOf, type Claim, type Host, type Network } from './records.ts';
-import { bridgeName, gatewayMac, portName, vxlanName } from './names.ts';
+import { NOTHING_PUBLISHED, type Publications } from '../publish/plan.ts';
+import { bridgeName, gatewayMac, hostAddress, hostMac, portName, vxlanName } from './names.ts';
 import { lengthOf } from '../ipam/address.ts';
 import { isFlooded } from './options.ts';
-import { EVERYONE, emptyState, forwardKey, neighbourKey, tunnelKey, type State } from './state.ts';
+import { EVERYONE, emptyState, forwardKey, neighbourKey, routeKey, tunnelKey, type State } from './state.ts';
 
 /** A container's place on this host, plumbed or about to be. */
 export interface Attachment {
@@ -37,16 +38,18 @@ export interface Plan {
   untouched: Set<string>;
   /** Networks that are alive on this host. */
   networks: Network[];
+  published: Publications;
 }
 
 /**
  * What the kernel of this host should hold. A network that has no container here needs nothing here;
  * one that has gets a bridge, a vxlan device, and three entries for each claim (FRR, EVPN: `bridge
  * fdb` in the device, `bridge fdb` in the bridge, and a neighbour, which ARP suppression answers from).
+ * A network is also alive where connections to its containers come in.
  */
-export function plan(records: Records, attachments: readonly Attachment[], self: Self): Plan {
+export function plan(records: Records, attachments: readonly Attachment[], self: Self, published = NOTHING_PUBLISHED): Plan {
   const state = emptyState();
-  const networks = new Map(attachments.map(({ network }) => [network.key, network]));
+  const networks = new Map([...published.mappings, ...attachments].map(({ network }) => [network.key, network]));
   for (const network of networks.values()) planDevices(state, network, records.hosts, self);
 
   const untouched = new Set<string>();
@@ -69,7 +72,10 @@ export function plan(records: Records, attachments: readonly Attachment[], self:
     // what is ours but not here is sent nowhere: better a lost frame than a loop
     if (network && target !== self.host && !here.has(key)) planRemote(state, network, claim, records.hosts.get(target));
   }
-  return { state, untouched, networks: [...networks.values()] };
+  // a claim may outlive its container for a moment, and its rules name the bridge
+  const returns = published.returns.filter(({ network }) => networks.has(network.key));
+  for (const { network, to } of returns) for (const host of to) planHost(state, network, host);
+  return { state, untouched, networks: [...networks.values()], published: { ...published, returns } };
 }
 
 /**
@@ -133,6 +139,16 @@ function planRemote(state: State, network: Network, claim: Claim, host: Host | u
   addTunnel(state, vxlan, claim.mac, host.address);
   addForward(state, network, claim.mac, vxlan);
   for (const address of addressesOf(claim)) addNeighbour(state, network, address, claim.mac);
+}
+
+/** A host itself, to which answers go that came in there. */
+function planHost(state: State, network: Network, host: Host): void {
+  const vxlan = vxlanName(network.vni);
+  addTunnel(state, vxlan, hostMac(host.name), host.address);
+  addForward(state, network, hostMac(host.name), vxlan);
+  const route = { dev: bridgeName(network.vni), to: hostAddress(host.name) };
+  state.routes.set(routeKey(route), route);
+  addNeighbour(state, network, route.to, hostMac(host.name));
 }
 
 function addTunnel(state: State, dev: string, mac: string, dst: string): void {

@@ -5,10 +5,12 @@ import { apply, observe } from '../kernel/apply.ts';
 import { announce } from '../kernel/announce.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { enableForwarding } from '../kernel/forwarding.ts';
+import { Ports } from '../kernel/ports.ts';
 import { Rules } from '../kernel/rules.ts';
+import { portRules } from '../publish/rules.ts';
 import { diff, reached, type Operation } from './diff.ts';
 import { settle, within, type Before, type Part } from './part.ts';
-import type { Plan } from './plan.ts';
+import type { Plan, Self } from './plan.ts';
 import type { Claim } from './records.ts';
 import { ruleset } from './rules.ts';
 import type { Port, State } from './state.ts';
@@ -66,6 +68,7 @@ export interface Reconciler {
 export interface ReconcilerOptions {
   kernel: Kernel;
   hostRoot: string;
+  self: Self;
   wanted: () => Wanted;
   /** What is wanted for some claims; see part.ts. */
   partOf: (before: Before) => (Part & { revision: number }) | undefined;
@@ -81,9 +84,10 @@ export interface ReconcilerOptions {
  * INVARIANT: one pass at a time, and its plan is made after it looked at the kernel: whoever writes
  * a record before making an interface never sees that interface removed as unexplained.
  */
-export function createReconciler({ kernel, hostRoot, wanted, partOf, log, passed }: ReconcilerOptions): Reconciler {
+export function createReconciler({ kernel, hostRoot, self, wanted, partOf, log, passed }: ReconcilerOptions): Reconciler {
   const queue = new Queue();
   const rules = new Rules(kernel);
+  const ports = new Ports(kernel, hostRoot);
   const successors = new Successors();
   const waiting = new Set<() => void>();
   let believed: State | undefined;
@@ -148,16 +152,17 @@ export function createReconciler({ kernel, hostRoot, wanted, partOf, log, passed
     }
   }
 
-  async function finish({ networks }: Plan, operations: readonly Operation[], planned: number, look: boolean): Promise<void> {
+  async function finish({ networks, published }: Plan, operations: readonly Operation[], planned: number, look: boolean): Promise<void> {
     for (const neighbour of successors.among(operations)) void announce(kernel, neighbour).catch((error: unknown) => log.warn({ reason: explain(error), ip: neighbour.ip }, 'containers here are not told of a new MAC'));
     const open = networks.filter(({ internal }) => !internal);
     for (const [family, wanted] of [[4, open.length > 0], [6, open.some(hasIpv6)]] as const) {
       if (wanted && !forwarding[family]) await enableForwarding(kernel, hostRoot, family);
       forwarding[family] = wanted;
     }
-    const why = await rules.ensure(ruleset(networks), { 4: networks.length > 0, 6: networks.some(hasIpv6) }, look);
+    const why = await rules.ensure(ruleset(networks) + portRules(published, self), { 4: networks.length > 0, 6: networks.some(hasIpv6) }, look);
     for (const sentence of why) log.warn({ why: sentence }, 'repaired a rule');
     repaired += why.length;
+    await ports.ensure(published.mappings, networks, self.address).catch((error: unknown) => log.warn({ reason: explain(error) }, 'connections to published ports may be remembered for too long'));
     revision = planned;
     failures = 0;
     for (const wake of waiting) wake();

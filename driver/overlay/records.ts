@@ -60,6 +60,17 @@ export const Network = z.object({
 });
 export type Network = z.infer<typeof Network>;
 
+/** A port of a container that is reached at a host, `docker run -p`. */
+export const PublishedPort = z.object({
+  proto: z.enum(['tcp', 'udp']),
+  /** The container's. */
+  port: z.number().int(),
+  hostPort: z.number().int(),
+  /** IPv4 address of the host; absent for all that it has. */
+  hostIp: z.string().optional(),
+});
+export type PublishedPort = z.infer<typeof PublishedPort>;
+
 /**
  * Who may answer for an address. `host` owns it; while `redirect` is set, every host sends the
  * endpoint's frames there instead, where they are held. A claim with a higher `epoch` wins.
@@ -78,6 +89,8 @@ export const Claim = z.object({
   movingTo: z.string().optional(),
   /** Leased in advance and not in use; see ipam/spares.ts. */
   spare: z.boolean().optional(),
+  /** At which hosts ports of the container are reached, in the order in which they came: where it was started, then where it has moved to. */
+  published: z.array(z.object({ host: z.string(), ports: z.array(PublishedPort) })).optional(),
   /** Name of the container, once known. For people; nothing is decided by it. */
   container: z.string().optional(),
   /** What other containers of the network find it by: its name and aliases, the main one first. The agent learns them from its engine. */

@@ -7,7 +7,7 @@ export const TABLE = 'inet coat';
 /**
  * The nftables rules for the networks that are alive on this host, nft(8): between containers of one
  * network all passes (bridged frames come through here where br_netfilter is on); between networks
- * nothing; out to the world with the host's own address; in from the world only answers. From an internal network nothing leads
+ * nothing; out to the world with the host's own address; in from the world only answers and what comes to a published port. From an internal network nothing leads
  * anywhere, the host's own addresses included: a host answers for all of them on each of its interfaces.
  */
 export function ruleset(networks: readonly Network[]): string {
@@ -22,6 +22,7 @@ export function ruleset(networks: readonly Network[]): string {
     '    type filter hook forward priority filter; policy accept;',
     ...sorted.map(({ vni }) => `    iifname "${bridgeName(vni)}" oifname "${bridgeName(vni)}" accept`),
     ...internal.flatMap(({ vni }) => [`    iifname "${bridgeName(vni)}" drop`, `    oifname "${bridgeName(vni)}" drop`]),
+    '    oifname "cb*" ct status dnat accept',
     '    iifname "cb*" oifname "cb*" drop',
     '    oifname "cb*" ct state established,related accept',
     '    oifname "cb*" drop',

@@ -62,6 +62,12 @@ export interface Neighbour {
   mac: string;
 }
 
+/** A way to another host itself through a bridge, `to` is its `hostAddress` (names.ts): for what must not go by the routes of this host. */
+export interface Route {
+  dev: string;
+  to: string;
+}
+
 export interface State {
   bridges: Map<string, Bridge>;
   vxlans: Map<string, Vxlan>;
@@ -69,6 +75,7 @@ export interface State {
   tunnels: Map<string, Tunnel>;
   forwards: Map<string, Forward>;
   neighbours: Map<string, Neighbour>;
+  routes: Map<string, Route>;
 }
 
 export const EVERYONE = '00:00:00:00:00:00';
@@ -76,6 +83,7 @@ export const EVERYONE = '00:00:00:00:00:00';
 /** A device has one destination per MAC, but any number for {@link EVERYONE}. */
 export const tunnelKey = (entry: Tunnel): string => `${entry.dev} ${entry.mac}${entry.mac === EVERYONE ? ` ${entry.dst}` : ''}`;
 export const forwardKey = (entry: Forward): string => `${entry.bridge} ${entry.mac}`;
+export const routeKey = (entry: Route): string => `${entry.dev} ${entry.to}`;
 export const neighbourKey = (entry: Neighbour): string => `${entry.dev} ${entry.ip}`;
 
 export const emptyState = (): State => ({
@@ -85,4 +93,5 @@ export const emptyState = (): State => ({
   tunnels: new Map(),
   forwards: new Map(),
   neighbours: new Map(),
+  routes: new Map(),
 });

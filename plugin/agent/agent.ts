@@ -186,6 +186,7 @@ export async function startAgent(cluster: Cluster, paths: Paths, doors: ClusterD
       // nobody shall take what goes now for a network that somebody removed
       await networks.stop();
       await removeNetworks(createNetworks(docker), asked);
+      await driver.closePorts().catch(asked);
       await work.signOff().catch(asked);
     },
     async stop() {

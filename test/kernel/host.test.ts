@@ -92,7 +92,7 @@ describe('on a host', () => {
     expect(await one.netns.eval(PING, two.ip, 2, 1, 60)).toEqual([0, 1]);
     expect(await one.netns.eval(PING, b.address, 2, 1, 60)).toEqual([0, 1]);
     await a.netns.run('iptables', '-F', 'DOCKER-USER');
-    const back = async (): Promise<boolean> => (await a.netns.run('iptables', '-S', 'DOCKER-USER')).match(/cb\+.*ACCEPT/g)?.length === 2;
+    const back = async (): Promise<boolean> => (await a.netns.run('iptables', '-S', 'DOCKER-USER')).match(/cb\+.*ACCEPT/g)?.length === 3;
     await until('the rules to come back', back, { timeout: 3_000 });
     await a.engine.stop(na, one);
     await a.engine.stop(na, two);
