@@ -230,8 +230,9 @@ export class Ipam {
       if (address === undefined) throw new CoatError('subnet-full', `all addresses of ${formatSubnet(pool.range)} are in use`, { hint: 'remove containers, or create a network with a larger --subnet' });
       const ip = formatAddress(address);
       try {
-        // with the MAC it will have unless the user names one, so that its endpoint needs no second write
-        const claim = { ...firstClaim(network.key, ip, host), mac: endpointMac(ip, macsOf(this.#room, network, ip)), ...(name ? { container: name } : {}) };
+        // with the MAC it will have unless the user names one, so that its endpoint needs no second write; with two addresses it needs one anyway
+        const early = network.subnet6 === undefined ? { mac: endpointMac(ip, macsOf(this.#room, network, ip)) } : {};
+        const claim = { ...firstClaim(network.key, ip, host), ...early, ...(name ? { container: name } : {}) };
         replica.note(claimPath(network.key, ip), claim, await this.#room.store.put(claimPath(network.key, ip), claim, 'absent'));
         this.#last.set(subnet, address);
         return ip;

@@ -69,7 +69,7 @@ export type StorePart = 'entering' | 'member';
 export interface Listing {
   hosts: { name: string; address: string; store?: StorePart }[];
   networks: { name?: string; subnet: string; gateway: string; subnet6?: string; gateway6?: string; vni: number; mtu: number }[];
-  endpoints: { network: string; ip: string; ip6?: string; mac?: string; host: string; container?: string; movingTo?: string }[];
+  endpoints: { network: string; ip: string; ip6?: string; mac?: string; host: string; container?: string; movingTo?: string; ports?: PublishedAt[] }[];
 }
 
 /** All that is known of a network, and who is on it. */
@@ -90,6 +90,17 @@ export interface NetworkDetails {
   maker?: string;
   /** `names`: what other containers of the network find it by. */
   endpoints: (Omit<Listing['endpoints'][number], 'network'> & { names: string[] })[];
+}
+
+/** A port of a container that is reached at a host. */
+export interface PublishedAt {
+  host: string;
+  /** IPv4 address of that host; absent for all of them. */
+  hostIp?: string | undefined;
+  hostPort: number;
+  proto: 'tcp' | 'udp';
+  /** The container's. */
+  port: number;
 }
 
 /** Something that was put on the host. */

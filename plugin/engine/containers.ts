@@ -18,7 +18,6 @@ export interface Inspect {
     Init?: boolean | null;
     AutoRemove: boolean;
     RestartPolicy: RestartPolicy;
-    PortBindings: Record<string, unknown> | null;
     Devices: unknown[] | null;
     DeviceRequests: unknown[] | null;
     Runtime: string;

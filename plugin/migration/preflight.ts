@@ -57,8 +57,6 @@ function refusedNetworks({ coatNetworks }: SourceFacts, inspect: Inspect, name: 
     return refuse('no-coat-network', `${name} is on no coat network`, 'docker network connect a coat network, or run it with --network on one');
   }
   if (foreign.length > 0) return refuse('foreign-network', `${name} is also on ${foreign.join(', ')}, which stays on this host`, `docker network disconnect ${foreign[0]} ${name} first`);
-  const published = Object.keys(inspect.HostConfig.PortBindings ?? {});
-  if (published.length > 0) return refuse('published-ports', `${name} publishes ${published.join(', ')} on this host, which is not moved yet`, 'run it without -p; peers on the coat network reach it without');
   return undefined;
 }
 

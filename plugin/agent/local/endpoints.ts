@@ -38,7 +38,10 @@ export function networkDetails({ networks, claims }: Known): NetworkDetails[] {
 /** An address without a MAC is only lent, not yet used. */
 const inUse = (claims: Known['claims']): Claim[] => [...claims.values()].filter(({ mac }) => mac !== undefined);
 
-const endpointOf = ({ ip, ip6, mac, host, container, movingTo }: Claim): Omit<Listing['endpoints'][number], 'network'> => defined({ ip, ip6, host, mac, container, movingTo });
+function endpointOf({ ip, ip6, mac, host, container, movingTo, published }: Claim): Omit<Listing['endpoints'][number], 'network'> {
+  const ports = published?.flatMap((entry) => entry.ports.map((port) => ({ host: entry.host, ...port })));
+  return defined({ ip, ip6, host, mac, container, movingTo, ports });
+}
 
 /** What there is of a record. */
 const defined = <T extends object>(all: { [K in keyof T]: T[K] | undefined }): T => Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined)) as T;

@@ -35,16 +35,16 @@ NETWORK   SUBNET         GATEWAY     VNI    MTU
 n1        10.42.0.0/24   10.42.0.1   4242   1450
 -         10.43.0.0/24   10.43.0.1   4243   1450
 
-CONTAINER   NETWORK   IP          MAC                 HOST
-web         n1        10.42.0.2   02:42:0a:2a:00:02   alpha
-worker      n1        10.42.0.3   02:42:0a:2a:00:03   alpha (moving to beta)
--           n1        10.42.0.4   -                   beta
-db          n1        10.42.0.5   -                   beta
+CONTAINER   NETWORK   IP          MAC                 HOST                     PORTS
+web         n1        10.42.0.2   02:42:0a:2a:00:02   alpha                    -
+worker      n1        10.42.0.3   02:42:0a:2a:00:03   alpha (moving to beta)   -
+-           n1        10.42.0.4   -                   beta                     -
+db          n1        10.42.0.5   -                   beta                     alpha:8080->80/tcp, beta 127.0.0.1:53->5353/udp
 `);
 });
 
 test('ls of nothing shows the heads', () => {
-  expect(listingText({ hosts: [], networks: [], endpoints: [] })).toBe('HOST   ADDRESS   STORE\n\nNETWORK   SUBNET   GATEWAY   VNI   MTU\n\nCONTAINER   NETWORK   IP   MAC   HOST\n');
+  expect(listingText({ hosts: [], networks: [], endpoints: [] })).toBe('HOST   ADDRESS   STORE\n\nNETWORK   SUBNET   GATEWAY   VNI   MTU\n\nCONTAINER   NETWORK   IP   MAC   HOST   PORTS\n');
 });
 
 test('status', () => {

@@ -138,7 +138,7 @@ export const listing: Listing = {
     { network: 'n1', ip: '10.42.0.2', mac: '02:42:0a:2a:00:02', host: 'alpha', container: 'web' },
     { network: 'n1', ip: '10.42.0.3', mac: '02:42:0a:2a:00:03', host: 'alpha', container: 'worker', movingTo: 'beta' },
     { network: 'n1', ip: '10.42.0.4', host: 'beta' },
-    { network: 'n1', ip: '10.42.0.5', host: 'beta', container: 'db' },
+    { network: 'n1', ip: '10.42.0.5', host: 'beta', container: 'db', ports: [{ host: 'alpha', hostPort: 8080, proto: 'tcp', port: 80 }, { host: 'beta', hostIp: '127.0.0.1', hostPort: 53, proto: 'udp', port: 5353 }] },
   ],
 };
 

@@ -11,7 +11,7 @@ const inspect = (change: { State?: object; HostConfig?: object; Mounts?: Inspect
   Image: 'sha256:1',
   State: { Status: 'running', Running: true, Paused: false, Restarting: false, Pid: 7, ...change.State },
   Config: { Image: 'api:1', Hostname: 'abcdef012345', Tty: false, OpenStdin: false, Env: ['A=b'], Labels: { x: 'y' } },
-  HostConfig: { NetworkMode: 'shop', PidMode: '', IpcMode: 'private', UsernsMode: '', Privileged: false, AutoRemove: false, RestartPolicy: { Name: 'no' }, PortBindings: {}, Devices: [], DeviceRequests: null, Runtime: 'runc', Memory: 5, ...change.HostConfig },
+  HostConfig: { NetworkMode: 'shop', PidMode: '', IpcMode: 'private', UsernsMode: '', Privileged: false, AutoRemove: false, RestartPolicy: { Name: 'no' }, Devices: [], DeviceRequests: null, Runtime: 'runc', Memory: 5, ...change.HostConfig },
   Mounts: change.Mounts ?? [],
   GraphDriver: change.GraphDriver ?? { Name: 'overlay2', Data: { UpperDir: '/u' } },
   NetworkSettings: {
@@ -40,7 +40,6 @@ describe('what the source refuses', () => {
     ['no-coat-network', { coatNetworks: new Set() }],
     ['no-coat-network', { inspect: inspect({ networks: [] }) }],
     ['foreign-network', { inspect: inspect({ networks: ['shop', 'bridge'] }) }],
-    ['published-ports', { inspect: inspect({ HostConfig: { PortBindings: { '80/tcp': [] } } }) }],
     ['volume', { inspect: inspect({ Mounts: [{ Type: 'volume', Source: '/v', Destination: '/data', Name: 'data' }] }) }],
     ['storage-driver', { inspect: inspect({ GraphDriver: { Name: 'overlayfs', Data: null } }) }],
     ['no-criu', { criu: { problem: 'not found' } }],
