@@ -1,7 +1,7 @@
-"""A TCP server that sends back what it gets. `echo.py [--host ADDRESS] [--port 7000] [--mb 0]`
+"""A TCP server that sends back what it gets. `echo.py [--host ADDRESS] [--port 7000] [--udp] [--mb 0] [--write NAME]`
 
---mb keeps so many MiB of incompressible memory resident; --write NAME appends to a file now and then, so that
-the container's own files change while it runs. --host :: is for IPv6 and IPv4 at once.
+--udp does the same with datagrams (IPv4); --mb keeps so many MiB of incompressible memory resident; --write NAME appends to a file now
+and then, so that the container's own files change while it runs. --host :: is for IPv6 and IPv4 at once.
 """
 import argparse
 import os
@@ -12,6 +12,7 @@ import time
 options = argparse.ArgumentParser()
 options.add_argument("--host", default="")
 options.add_argument("--port", type=int, default=7000)
+options.add_argument("--udp", action="store_true")
 options.add_argument("--mb", type=int, default=0)
 options.add_argument("--write")
 options = options.parse_args()
@@ -35,6 +36,16 @@ def scribble():
         time.sleep(0.01)
 
 
+def return_datagrams():
+    while True:
+        data, sender = datagrams.recvfrom(65536)
+        datagrams.sendto(data, sender)
+
+
+if options.udp:
+    datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    datagrams.bind(("", options.port))
+    threading.Thread(target=return_datagrams, daemon=True).start()
 if options.write:
     threading.Thread(target=scribble, daemon=True).start()
 six = ":" in options.host
