@@ -7,7 +7,7 @@ import { hostAddress, hostMac, isHostAddress } from '../../../driver/overlay/nam
 import { plan, type Attachment } from '../../../driver/overlay/plan.ts';
 import type { Claim, Host, Network, PublishedPort } from '../../../driver/overlay/records.ts';
 import { Holds } from '../../../driver/publish/holds.ts';
-import { publications, type Publisher } from '../../../driver/publish/plan.ts';
+import { concernsPorts, publications, type Publisher } from '../../../driver/publish/plan.ts';
 import { portsAt, readPorts, withPorts } from '../../../driver/publish/ports.ts';
 import { portRules } from '../../../driver/publish/rules.ts';
 
@@ -159,4 +159,16 @@ describe('ports that are held', () => {
     await mine.keep([{ owner: 'n/1', port }]);
     await expect(holds().take('n/2', { ...local, proto: 'udp', hostPorts: [port.hostPort] })).rejects.toThrow(/in use/);
   });
+});
+
+it('a change concerns ports if they are or were published with it, or its endpoint here has some', () => {
+  const [plain, with80] = [claim({}), claim({ published: at('a') })];
+  const key = `${plain.network}/${plain.ip}`;
+  const concerns = (before: Claim | undefined, now: Claim | undefined, endpoints: Publisher[] = []): boolean => concernsPorts(new Map([[key, before]]), new Map(now ? [[key, now]] : []), endpoints);
+  expect(concerns(plain, plain)).toBe(false);
+  expect(concerns(undefined, plain, [{ ...endpoint(), published: undefined }])).toBe(false);
+  expect(concerns(with80, plain)).toBe(true);
+  expect(concerns(plain, with80)).toBe(true);
+  expect(concerns(with80, undefined)).toBe(true);
+  expect(concerns(plain, plain, [{ ...endpoint(), published: [{ proto: 'tcp', port: 80, hostPort: 8080 }] }])).toBe(true);
 });
