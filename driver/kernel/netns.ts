@@ -11,6 +11,9 @@ const DIRECTORY = '/run/coat/netns';
 /** NSFS_MAGIC, linux/magic.h: what a bind mount of a namespace is. */
 export const NSFS = 0x6e736673;
 
+/** Marks the routes that {@link setUpInside} makes: their origin, rtnetlink(7) (free for whom it may concern, linux/rtnetlink.h), and a metric behind all others. */
+const WAY_OUT = { proto: 203, metric: 1_000_000_000 };
+
 export interface NetnsPlace {
   kernel: Kernel;
   /** The host's root directory as we see it: `/proc/1/root`, or '' when we are in it. */
@@ -52,8 +55,11 @@ export async function removeNetns({ kernel, hostRoot }: NetnsPlace, name: string
  *
  * Nobody is asked whether another one has the same address (RFC 4862 §5.4): it is the container's, at its source still in use,
  * and until the answer is certain no socket could be bound to it.
+ *
+ * The ways out are there for what is restored, as a connection to an address of the world needs one. They are Docker's to make, but that may
+ * be later; so they do not get in the way of Docker's, and go with {@link forgetWaysOut}.
  */
-export async function setUpInside(kernel: Kernel, hostRoot: string, netns: string, { name, address, address6 }: Inside): Promise<void> {
+export async function setUpInside(kernel: Kernel, hostRoot: string, netns: string, { name, address, address6, gateways }: Inside): Promise<void> {
   const set = (setting: string, value: string, okCodes = [0]): Promise<unknown> =>
     inNetns(kernel, netns, ['tee', `${hostRoot}/proc/sys/net/ipv6/conf/${name}/${setting}`], { input: value, okCodes });
   // a kernel without IPv6 has no such file, and nothing to switch off
@@ -63,7 +69,14 @@ export async function setUpInside(kernel: Kernel, hostRoot: string, netns: strin
     await set('accept_dad', '0');
   }
   const second = address6 === undefined ? '' : `address add ${address6} dev ${name} nodad\n`;
-  await inNetns(kernel, netns, ['ip', '-force', '-batch', '-'], { input: `address add ${address} broadcast + dev ${name}\n${second}link set dev ${name} up\n` });
+  const out = gateways.map((gateway) => `route append default via ${gateway} dev ${name} proto ${WAY_OUT.proto} metric ${WAY_OUT.metric}\n`).join('');
+  await inNetns(kernel, netns, ['ip', '-force', '-batch', '-'], { input: `address add ${address} broadcast + dev ${name}\n${second}link set dev ${name} up\n${out}` });
+}
+
+/** Takes back the ways out that {@link setUpInside} has made, once Docker's are there. */
+export async function forgetWaysOut({ kernel, hostRoot }: NetnsPlace, name: string): Promise<void> {
+  const seen = hostRoot + netnsPath(name);
+  for (const family of ['-4', '-6']) await inNetns(kernel, seen, ['ip', family, 'route', 'flush', 'proto', String(WAY_OUT.proto)], { okCodes: [0, 1, 2] });
 }
 
 /** An interface inside a namespace, and its addresses with their prefix lengths. */
@@ -71,6 +84,8 @@ interface Inside {
   name: string;
   address: string;
   address6?: string | undefined;
+  /** What lies beyond is reached through these. */
+  gateways: readonly string[];
 }
 
 /** Waits until an interface of ours has a carrier: until the other end is up as well. */

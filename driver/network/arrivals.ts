@@ -1,9 +1,10 @@
 import { CoatError, explain } from '../host/errors.ts';
 import { Undo } from '../host/undo.ts';
 import { closeHold, openHold } from '../kernel/hold.ts';
-import { createNetns, removeNetns, setUpInside, takeUp } from '../kernel/netns.ts';
+import { createNetns, forgetWaysOut, removeNetns, setUpInside, takeUp } from '../kernel/netns.ts';
 import { createVeth, linkExists, removeInterface } from '../kernel/veth.ts';
 import { linkOf, portName } from '../overlay/names.ts';
+import type { Network } from '../overlay/records.ts';
 import { arrivalId, type Arrival, type Endpoint } from './local.ts';
 import type { Room } from './room.ts';
 
@@ -49,7 +50,7 @@ export async function expect(room: Room, request: ArrivalRequest): Promise<void>
   const seen = await createNetns(room, netns);
   const index = request.ifindex === undefined ? {} : { index: request.ifindex };
   await createVeth(room.kernel, { port, mtu: network.mtu, inner: { name: request.interfaceName, mac, netns: seen, ...index } });
-  await setUpInside(room.kernel, room.hostRoot, seen, { name: request.interfaceName, address: `${ip}/${request.prefixLength}`, address6: ip6 && `${ip6}/${request.prefixLength6}` });
+  await setUpInside(room.kernel, room.hostRoot, seen, { name: request.interfaceName, address: `${ip}/${request.prefixLength}`, address6: ip6 && `${ip6}/${request.prefixLength6}`, gateways: gatewaysOf(network, ip6) });
   await takeUp(room.kernel, port);
   await closeHold(room.kernel, port, network.mtu);
   await room.local.arrivals.set({ ...arrival, ready: true });
@@ -125,7 +126,13 @@ export async function resume(room: Room): Promise<void> {
 
 /** The namespace lives by its container; its name was for the way here. */
 async function tidy(room: Room, { netns }: Arrival | Endpoint): Promise<void> {
-  if (netns !== undefined) await removeNetns(room, netns);
+  if (netns === undefined) return;
+  await forgetWaysOut(room, netns);
+  await removeNetns(room, netns);
+}
+
+function gatewaysOf({ internal, gateway, gateway6 }: Network, ip6: string | undefined): string[] {
+  return internal ? [] : [gateway, ...(ip6 === undefined || gateway6 === undefined ? [] : [gateway6])];
 }
 
 /** The endpoint or arrival at an address of this host. @throws CoatError `unknown-endpoint` */

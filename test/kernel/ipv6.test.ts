@@ -129,6 +129,7 @@ describe('an arrival', () => {
     const [link] = JSON.parse((await inside.run(['ip', '-j', 'address', 'show', 'dev', 'eth0'])).stdout) as { addr_info: { local: string; scope: string; tentative?: boolean }[] }[];
     expect(link!.addr_info.filter(({ scope }) => scope === 'global').map(({ local }) => local)).toEqual([server.ip, server.ip6]);
     expect(link!.addr_info.filter(({ tentative }) => tentative)).toEqual([]);
+    expect((await inside.run(['ip', '-6', 'route', 'show', 'default'])).stdout).toMatch(/^default via fd00:42::1 dev eth0 proto 203 metric 1000000000/);
 
     await b.driver.accept(KEY, server.ip);
     await claim({ redirect: 'b' });
