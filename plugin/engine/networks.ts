@@ -50,6 +50,9 @@ export interface EngineNetworks {
   attached(id: string): Promise<Attached[]>;
 }
 
+/** An engine does not describe a container while it starts it, and the others are not to wait for that; ms. */
+const INSPECT_MS = 2_000;
+
 /** The label by which compose says what a container is one of. */
 const SERVICE = 'com.docker.compose.service';
 
@@ -57,10 +60,11 @@ export function createNetworks(docker: Docker): EngineNetworks {
   /** By endpoint and name: what else there is does not change while an endpoint lasts. */
   const names = new Map<string, string[]>();
 
-  /** @returns `undefined` for a container that is not there: not any more, or its endpoint was made first */
+  /** @returns `undefined` for a container that is not there: not any more, or its endpoint was made first; or the engine does not say, being about to start it */
   async function namesOf(id: string, network: string, main: string): Promise<string[] | undefined> {
-    const found = await docker.getContainer(id).inspect().catch((error: unknown) => {
-      if (statusOf(error) === 404) return undefined;
+    const patience = AbortSignal.timeout(INSPECT_MS);
+    const found = await docker.getContainer(id).inspect({ abortSignal: patience }).catch((error: unknown) => {
+      if (statusOf(error) === 404 || patience.aborted) return undefined;
       throw engineError(`to describe the container ${main}`, error);
     });
     if (!found) return undefined;

@@ -96,6 +96,8 @@ export class Arrival {
       for (const use of RESERVES) await reserveMemory(host, `${this.#directory}/${use}`, this.#preparation.memory);
     });
     reserved.catch(() => undefined);
+    // while the engine starts a container it describes it to nobody, and files that changed must go there before it has started
+    await this.#layer('MergedDir');
     await this.timeline.step('docker start', () => this.#offering(async () => {
       this.#started = containers.start(this.#containerId);
       this.#started.catch(() => undefined);
@@ -171,8 +173,10 @@ export class Arrival {
       await Promise.all([this.timeline.step('… until ready', () => heard('ready')), this.timeline.step('… until start', () => heard('start'))]);
       this.#door!.go();
       await this.timeline.step('… until it runs', () => heard('resumes'));
-    } catch {
-      throw await this.#restoreFailed();
+    } catch (error) {
+      // a CRIU that still waits would have Docker wait for it, and nobody could say what Docker thinks of it
+      this.#letGo(explain(error));
+      throw await this.#restoreFailed(error);
     }
   }
 
@@ -197,16 +201,21 @@ export class Arrival {
     const tried = (what: string, work: Promise<unknown> | undefined): Promise<unknown> =>
       Promise.resolve(work).catch((error: unknown) => log.warn({ what, error: explain(error) }, 'could not undo a part of an arrival'));
     this.#way?.destroy();
-    this.#inventory?.close();
-    attempt(() => Inventory.abandon(host, `${this.#directory}/images`));
     // an arrival of an earlier life of this agent may still have a runtime waiting at its door
     this.#door ??= attempt(() => Door.open(host, this.#directory));
-    this.#door?.abort(why);
+    this.#letGo(why);
     await this.#started?.catch(() => undefined);
     await tried('container', containers.remove(this.#containerId));
     for (const { network, ip } of this.#preparation.endpoints) await tried('endpoint', overlay.forget(network, ip));
     this.#door?.close();
     await tried('memory', unmountMemory(host, this.#directory));
+  }
+
+  /** Whatever of the restore waits for us gives up. */
+  #letGo(why: string): void {
+    this.#inventory?.close();
+    attempt(() => Inventory.abandon(this.#deps.host, `${this.#directory}/images`));
+    this.#door?.abort(why);
   }
 
   /** Docker 26 asks for addresses when the container starts, 28 when its processes are there; in a network that lets nobody choose, for any. */
@@ -232,7 +241,6 @@ export class Arrival {
   }
 
   async #layer(which: 'UpperDir' | 'MergedDir'): Promise<string> {
-    // `docker inspect` waits while the engine starts the container, so the merged directory is asked for before
     this.#layers ??= (await this.#deps.containers.inspect(this.#containerId))?.GraphDriver.Data ?? undefined;
     const path = this.#layers?.[which];
     if (!path) throw new CoatError('no-layer', `the engine does not say where it keeps the files of ${this.#preparation.container}`);
@@ -240,10 +248,10 @@ export class Arrival {
   }
   #layers: Record<string, string> | undefined;
 
-  async #restoreFailed(): Promise<CoatError> {
+  async #restoreFailed(why: unknown): Promise<CoatError> {
     const log = await readFile(this.#deps.host.path(`${this.#directory}/work/restore.log`), 'utf8').catch(() => '');
     const cause = await this.#started?.then(() => undefined, (error: unknown) => error);
-    return new CoatError('restore-failed', `CRIU could not restore the container on ${this.#deps.self}: ${lastErrors(log) || 'its log is empty'}`, {
+    return new CoatError('restore-failed', `CRIU could not restore the container on ${this.#deps.self}: ${lastErrors(log) || explain(why)}`, {
       hint: 'the container goes on at the source',
       cause,
     });

@@ -1,5 +1,8 @@
+import { rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { docker, h1, h2, h3, IMAGE, PATIENCE_MS } from '../support/hosts.ts';
+import { until } from '../../driver/host/until.ts';
+import { docker, h1, h2, h3, IMAGE, lab, PATIENCE_MS } from '../support/hosts.ts';
 import { type Container, scene, WORKLOAD } from '../support/scene.ts';
 
 const OPTIONS = [...WORKLOAD, '--volume', '/share/fixtures:/fixtures:ro', '--env', 'PYTHONDONTWRITEBYTECODE=1'];
@@ -43,4 +46,13 @@ test('a new file in a directory of the image leaves the others there', scene(asy
   await server.exec('touch', '/usr/lib/a-new-one');
   await server.moveTo(h2);
   expect((await server.exec('ls', '/usr/lib')).split('\n')).toEqual([...inImage, 'a-new-one'].sort());
+}));
+
+test('a file that comes while the destination starts the container, as the first of all, comes along', scene(async (scene) => {
+  const flag = scene.name('flag');
+  scene.finally(() => rm(join(lab.shared, flag), { force: true }));
+  const waiting = await scene.run(h2, 'late', ['sh', '-c', `until [ -e /share/${flag} ]; do sleep 0.01; done; echo late >/late; exec sleep infinity`], ['--volume', '/share:/share']);
+  const arriving = until('the destination to begin', async () => (await h1.exec(['ls', '/run/coat/restore'], { okCodes: [0, 2] })).stdout !== '', { timeout: PATIENCE_MS });
+  await Promise.all([waiting.moveTo(h1), arriving.then(() => writeFile(join(lab.shared, flag), ''))]);
+  expect(await until('the file', () => waiting.exec('cat', '/late'), { timeout: PATIENCE_MS })).toBe('late');
 }));
