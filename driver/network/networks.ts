@@ -3,7 +3,7 @@ import { chooseSubnet6 } from '../ipam/choose.ts';
 import { ADDRESS_SPACE, defaultGateway } from '../ipam/pool.ts';
 import { formatSubnet, overlap, parseSubnet, withoutLength } from '../ipam/address.ts';
 import { chooseMtu, readOptions, type Choices } from '../overlay/options.ts';
-import { Network, claimPath, networkKey, networkPath } from '../overlay/records.ts';
+import { Claim, Network, claimPath, networkKey, networkPath } from '../overlay/records.ts';
 import { changeRecord } from '../store/change.ts';
 import { StoreAwayError } from '../store/store.ts';
 import type { CreateNetworkRequest } from '../docker/messages.ts';
@@ -137,7 +137,7 @@ function settleSecond({ host, chosen6 }: Room, second: { subnet6: string; gatewa
 }
 
 async function giveBack(room: Room, key: string, ip: string): Promise<void> {
-  await changeRecord<unknown>(room, claimPath(key, ip), (value) => value, (claim) => (claim ? 'delete' : undefined));
+  await changeRecord(room, claimPath(key, ip), (value) => Claim.parse(value), (claim) => (claim?.host === room.host ? 'delete' : undefined));
 }
 
 const otherwise = (network: Network, what: string): CoatError =>

@@ -12,7 +12,10 @@ import { EtcdChild } from '../../plugin/agent/etcd/child.ts';
 import { EtcdClient } from '../../plugin/agent/etcd/client.ts';
 import { post } from '../../plugin/agent/etcd/gateway.ts';
 import { Guard } from '../../plugin/agent/etcd/guard.ts';
+import { putRequest } from '../../plugin/agent/etcd/messages.ts';
 import { EtcdStore } from '../../plugin/agent/etcd/store.ts';
+import { type Judge, transact, Transaction } from '../../plugin/agent/etcd/transaction.ts';
+import { judge } from '../../plugin/agent/rights/rights.ts';
 import { baseRootfs } from '../../plugin/image/base.ts';
 import { storeContract } from './store.ts';
 
@@ -45,10 +48,12 @@ describe.skipIf(!possible)('etcd', () => {
 
   describe('behind the guard', () => {
     let server: Server;
+    let rights: Judge = () => [];
     const guarded = (): EtcdStore => new EtcdStore(() => connected(connect(join(base, 'guard'))));
     beforeAll(async () => {
-      const guard = new Guard(etcd.socket);
-      server = createServer({ allowHalfOpen: true }, (socket) => guard.take(socket));
+      // what of it a host may write: test/unit/rights
+      const guard = new Guard({ socketPath: etcd.socket, find: (name) => ({ name, address: '192.0.2.1' }), judge: (...all) => rights(...all) });
+      server = createServer({ allowHalfOpen: true }, (socket) => guard.take(socket, 'h2'));
       await new Promise<void>((resolve) => server.listen(join(base, 'guard'), resolve));
     });
     afterAll(() => void server.close());
@@ -57,6 +62,58 @@ describe.skipIf(!possible)('etcd', () => {
       const [store, other] = [guarded(), guarded()];
       for (const { key } of (await store.list('')).entries) await store.delete(key, 'any');
       return { store, other, dispose: async () => void (await Promise.all([store.close(), other.close()])) };
+    });
+
+    it('lets a host write what is its own, and says what is not', async () => {
+      rights = judge;
+      const [store, host] = [open(), guarded()];
+      const ip = (last: number, more: object): [string, object] => [`claims/10.42.0.0-24/10.42.0.${last}`, { network: '10.42.0.0-24', ip: `10.42.0.${last}`, epoch: 1, ...more }];
+      await store.put('networks/10.42.0.0-24', { key: '10.42.0.0-24', subnet: '10.42.0.0/24', gateway: '10.42.0.1', vni: 7, mtu: 1450, options: {}, internal: false, created: true }, 'any');
+      await store.put(...ip(2, { host: 'h1' }), 'any');
+      await host.put(...ip(3, { host: 'h2', mac: '02:42:0a:2a:00:03' }), 'absent');
+      await host.put('hosts/h2', { name: 'h2', address: '192.0.2.1' }, 'absent');
+      const theirs = (await host.get('claims/10.42.0.0-24/10.42.0.2'))!;
+      await expect(host.put(theirs.key, { ...(theirs.value as object), host: 'h2' }, theirs.revision)).rejects.toMatchObject({ code: 'store-refused', message: expect.stringMatching(/address 10.42.0.2 is host h1's/) as string });
+      await expect(host.delete(theirs.key, 'any')).rejects.toMatchObject({ code: 'store-refused' });
+      expect(await store.get(theirs.key)).toEqual(theirs);
+      await host.delete('claims/10.42.0.0-24/10.42.0.3', 'any');
+      await Promise.all([store.close(), host.close()]);
+      rights = () => [];
+    });
+
+    it.each(['networks/n', 'claims/n/2', 'hosts/h2'])('decides anew where %s changes while it decides', async (what) => {
+      const store = open();
+      for (const { key } of (await store.list('')).entries) await store.delete(key, 'any');
+      await store.put('hosts/h2', { name: 'h2', address: '192.0.2.1', key: 'a' }, 'any');
+      const client = new EtcdClient(() => connected(connect(etcd.socket)));
+      let meanwhile = async (): Promise<unknown> => (what.startsWith('hosts') ? store.delete(what, 'any') : store.put(what, 'changed', 'any'));
+      const post = async (path: string, body: unknown): Promise<unknown> => {
+        // the last moment: all is read, and decided
+        if (JSON.stringify(body).includes('request_put')) {
+          await meanwhile();
+          meanwhile = async () => undefined;
+        }
+        return client.post(path, body);
+      };
+      const seen: unknown[] = [];
+      const decide: Judge = (_writer, _changes, known) => {
+        const under = known.under('claims/n/');
+        if (under === undefined) return ['claims/n/'];
+        seen.push([known.get('networks/n'), under.get('claims/n/2')]);
+        return [];
+      };
+      const asked = Transaction.parse(putRequest([{ key: 'claims/n/1', value: 'mine', expected: 'absent' }]));
+      const done = transact({ post }, { name: 'h2', address: '192.0.2.1', key: 'a' }, asked, decide);
+      if (what === 'hosts/h2') {
+        await expect(done).rejects.toMatchObject({ code: 'not-yours', message: expect.stringMatching(/not of this cluster any more/) as string });
+        expect(await store.get('claims/n/1')).toBeUndefined();
+      } else {
+        expect(await done).toMatchObject({ succeeded: true });
+        const [network, other] = [what === 'networks/n' ? 'changed' : undefined, what === 'claims/n/2' ? 'changed' : undefined];
+        expect(seen).toEqual([[undefined, undefined], [network, other]]);
+      }
+      client.close();
+      await store.close();
     });
 
     const base64 = (text: string): string => Buffer.from(text).toString('base64');

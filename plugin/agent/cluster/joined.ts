@@ -1,7 +1,6 @@
 import { codeOf, CoatError } from '../../../driver/host/errors.ts';
-import { Claim, hostKey } from '../../../driver/overlay/records.ts';
-import { ConflictError, type Store } from '../../../driver/store/store.ts';
-import { unknownHost } from '../membership.ts';
+import { hostKey } from '../../../driver/overlay/records.ts';
+import type { Store } from '../../../driver/store/store.ts';
 import type { Peer } from '../peer.ts';
 import type { Common } from '../settings.ts';
 import { offerAuthority } from './authority.ts';
@@ -12,11 +11,9 @@ import type { Members } from './members.ts';
 import { Promotion } from './promotion.ts';
 import { certificates, fingerprint } from './proof.ts';
 import { keepCertificate } from './renewal.ts';
-import { keepsNot, StoreRole } from './role.ts';
+import { claimsOf, dropClaims, PING_MS, Removal } from './removal.ts';
+import { StoreRole } from './role.ts';
 import { createToken, formatToken } from './tokens.ts';
-
-/** A host that answers within this is not dead; ms. */
-const PING_MS = 3_000;
 
 /** A cluster that hosts join and leave: its members are the records of the hosts. */
 export function joinedCluster(identity: IdentityKeeper, members: Members, common: Common): Cluster {
@@ -60,7 +57,9 @@ export function joinedCluster(identity: IdentityKeeper, members: Members, common
       const promotion = new Promotion({ ...options, role });
       role.offer(routes);
       promotion.offer(routes);
-      return work({ identity, members, common, role, promotion }, parts);
+      const removal = new Removal({ membership: members, role, promotion, store, peers, external: external !== undefined });
+      removal.offer(routes);
+      return work({ identity, members, common, role, promotion, removal }, parts);
     },
   };
 }
@@ -71,9 +70,10 @@ interface Insides {
   common: Common;
   role: StoreRole;
   promotion: Promotion;
+  removal: Removal;
 }
 
-function work({ identity, members, common: { port }, role, promotion }: Insides, { store, peers }: Parts): ClusterWork {
+function work({ identity, members, common: { port }, role, promotion, removal }: Insides, { store, peers }: Parts): ClusterWork {
   const { me } = members;
   const others = (): Peer[] => members.storeHosts().filter(({ name }) => name !== me.name).map(({ name }) => peers.get(name));
   const answered = (hosts: string[]): { hosts: string[]; advice?: string } => {
@@ -89,19 +89,7 @@ function work({ identity, members, common: { port }, role, promotion }: Insides,
       const hosts = members.storeHosts().flatMap(({ address, key }) => (key === undefined ? [] : [{ address, key }]));
       return { token: formatToken({ hosts, port, fingerprint: fingerprint(identity.now.authority), secret }), expires: Date.now() + ttl };
     },
-    async remove(name, force) {
-      if (name === me.name) throw new CoatError('own-host', `${name} is this host`, { hint: 'docker coat leave' });
-      if ((await store.get(hostKey(name))) === undefined) throw unknownHost(name);
-      const lives = !force && (await peers.get(name).call('/v1/ping', {}, { timeout: PING_MS }).then(() => true, () => false));
-      if (lives) throw new CoatError('host-lives', `host ${name} answers`, { hint: `run there: docker coat leave; or, to remove it all the same: docker coat rm --force ${name}` });
-      if (members.find(name)?.store !== undefined) {
-        if (!role.keeps) throw keepsNot(me.name, members.storeHosts().filter((host) => host.name !== name));
-        await promotion.demote(name);
-      }
-      // shut out first, so that it cannot claim anew what is taken from it
-      await store.delete(hostKey(name), 'any');
-      await dropClaims(store, name);
-    },
+    remove: (name, force) => removal.remove(name, force),
     async mayLeave() {
       const hosts = await store.list('hosts/').catch(async (error: unknown) => {
         if (!(await isShutOut(others()))) throw error;
@@ -150,18 +138,4 @@ async function isShutOutOf(peer: Peer): Promise<boolean> {
     }
   }
   return false;
-}
-
-async function claimsOf(store: Store, host: string): Promise<{ key: string; revision: number; claim: Claim }[]> {
-  const all = (await store.list('claims/')).entries.map(({ key, revision, value }) => ({ key, revision, claim: Claim.parse(value) }));
-  return all.filter(({ claim }) => claim.host === host);
-}
-
-/** Gives the addresses of a host back. One that changes at this moment has a new owner. */
-async function dropClaims(store: Store, host: string): Promise<void> {
-  for (const { key, revision } of await claimsOf(store, host)) {
-    await store.delete(key, revision).catch((error: unknown) => {
-      if (!(error instanceof ConflictError)) throw error;
-    });
-  }
 }

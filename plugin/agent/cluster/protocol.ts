@@ -32,7 +32,7 @@ export const RenewRequest = z.object({ request: z.string() });
 export const RenewAnswer = z.object({ certificate: z.string() });
 
 /** How far two hosts' clocks may be apart, ms. Certificates and tokens live by the clock. */
-const CLOCK_MS = 5 * 60_000;
+export const CLOCK_MS = 5 * 60_000;
 
 /** What the host that is asked knows. */
 export interface Present {

@@ -23,7 +23,7 @@ export interface Token {
 }
 
 /** What the store has of a token, under `tokens/<hash of its secret>`. */
-const TokenRecord = z.object({
+export const TokenRecord = z.object({
   /** ms since 1970. */
   expires: z.number(),
   /** The host that joined with it. */
@@ -36,7 +36,9 @@ const HASH = /^[0-9a-f]{64}$/;
 const Hosts = z.array(z.tuple([z.string().refine(isUnderlay), z.string().regex(HASH)])).min(1).max(9);
 const Parts = z.tuple([Hosts, z.number().int().min(1).max(65535), z.string().regex(HASH), z.string().min(16).max(64)]);
 /** Tokens that are over are remembered for a day, ms: whoever tries one shall learn what became of it. */
-const REMEMBERED_MS = 24 * 3600_000;
+export const REMEMBERED_MS = 24 * 3600_000;
+/** How long a token may be good, ms. */
+export const LONGEST_TTL_MS = 7 * 24 * 3600_000;
 
 export const keyOfToken = (secret: string): string => `tokens/${createHash('sha256').update(secret).digest('hex')}`;
 

@@ -6,6 +6,9 @@ import { StoreAwayError } from '../../../driver/store/store.ts';
 /** An answer must be there within this, ms; what waits for the store shall know soon that it is away. */
 export const ANSWER_MS = 3_000;
 
+/** gRPC's status code for what a host may not do; see guard.ts. */
+const DENIED = 7;
+
 /** gRPC's status codes that mean "not now": deadline exceeded, unavailable; and what etcd answers without a leader. */
 const NOT_NOW = new Set([4, 14]);
 
@@ -71,6 +74,7 @@ async function textOf(response: IncomingMessage): Promise<string> {
 function refusal(text: string): CoatError {
   const { code, message } = parseFailure(text);
   if (code !== undefined && NOT_NOW.has(code)) return new StoreAwayError(new Error(message));
+  if (code === DENIED) return new CoatError('store-refused', `the store refused: ${message}`, { hint: 'a host that does not keep the store writes only what is its own, see docs/cluster.md, "Who may do what"' });
   return new CoatError('store-refused', `etcd refused: ${message}`);
 }
 

@@ -12,6 +12,7 @@ import { healthy } from './gateway.ts';
 import { Guard } from './guard.ts';
 import { listMembers, peerSocket } from './members.ts';
 import { couple, Relays } from './relays.ts';
+import { connectTo } from './socket.ts';
 
 /** Path of the tunnel to the etcd of a host, for its clients; and for the other members. */
 export const CLIENTS = '/v1/store';
@@ -42,7 +43,7 @@ export class OwnEtcd {
     this.#options = options;
     this.#child = new EtcdChild({ name: membership.me.name, data, sockets, log });
     this.#relays = new Relays({ directory: sockets, open: (host) => peers.get(host).tunnel(MEMBERS), log });
-    this.#guard = new Guard(this.#child.socket);
+    this.#guard = new Guard({ socketPath: this.#child.socket, find: (name) => membership.find(name) });
     this.client = new EtcdClient(() => this.connect());
   }
 
@@ -86,6 +87,7 @@ export class OwnEtcd {
   async stop(): Promise<void> {
     this.#runs = false;
     this.client.close();
+    this.#guard.close();
     // etcd would wait for them before it ends
     for (const stream of this.#clients) stream.destroy();
     await this.#child.stop();
@@ -106,7 +108,7 @@ export class OwnEtcd {
       this.#clients.add(stream.once('close', () => this.#clients.delete(stream)));
       // a host that keeps the store too could ask its own
       if (membership.find(from)?.store !== undefined) passOn(stream, this.#child.socket);
-      else this.#guard.take(stream);
+      else this.#guard.take(stream, from);
     });
     routes.tunnel(MEMBERS, (stream, _query, from) => {
       this.#isMember(from).then((is) => {
@@ -129,14 +131,4 @@ export class OwnEtcd {
 
 function passOn(stream: Duplex, socket: string): void {
   couple(stream, connect({ path: socket, allowHalfOpen: true }));
-}
-
-function connectTo(socket: string): Promise<Duplex> {
-  return new Promise((resolve, reject) => {
-    const connection = connect(socket, () => {
-      connection.off('error', reject);
-      resolve(connection);
-    });
-    connection.once('error', reject);
-  });
 }

@@ -1,5 +1,6 @@
 import type { Express } from 'express';
 import { z } from 'zod';
+import { LONGEST_TTL_MS } from '../cluster/tokens.ts';
 import { CoatError } from '../../../driver/host/errors.ts';
 import type { Founder } from '../cluster/enter.ts';
 import { External } from '../cluster/identity.ts';
@@ -21,7 +22,7 @@ const Host = { name: z.string().min(1), address: z.union([z.ipv4(), z.ipv6()]).o
 const Init = z.strictObject({ ...Host, store: External.optional() });
 const Join = z.strictObject({ ...Host, token: z.string().min(1) });
 /** From a second to a week. */
-const Token = z.strictObject({ ttl: z.number().int().min(1_000).max(7 * 24 * 3600_000) });
+const Token = z.strictObject({ ttl: z.number().int().min(1_000).max(LONGEST_TTL_MS) });
 const Leave = z.strictObject({ force: z.boolean() });
 const Remove = z.strictObject({ host: z.string().min(1), force: z.boolean() });
 const Named = z.strictObject({ host: z.string().min(1) });
