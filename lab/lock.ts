@@ -61,6 +61,23 @@ export class FileLock implements AsyncDisposable {
     return undefined;
   }
 
+  /**
+   * The lock for its holder alone, at once.
+   *
+   * @param refusal what is thrown where another one has it; gets what that one wrote
+   */
+  static async takeNow(path: string, what: string, refusal: (holder: string) => Error): Promise<FileLock> {
+    const lock = await FileLock.tryTake(path, 'exclusive');
+    if (lock !== undefined) {
+      await lock.#sign(what);
+      return lock;
+    }
+    const other = new FileLock(path, await opened(path));
+    const holder = await other.#holder();
+    await other.release();
+    throw refusal(holder);
+  }
+
   async release(): Promise<void> {
     await this.#file.close();
   }

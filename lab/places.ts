@@ -12,10 +12,10 @@ export const SCRIPTS = join(import.meta.dirname, 'host');
 /** Where `ip netns` keeps its names. */
 export const NETNS = '/run/netns';
 
-/** The files of one lab. Its lock lies outside of its directory, so that it can be had before and after. */
+/** The files of one lab. Its locks lie outside of its directory, so that they can be had before and after; `tests` is that of the tests that use it. */
 export const labPlaces = (name: string) => {
   const base = join(STATE, name);
-  return { base, lock: `${base}.lock`, record: join(base, 'lab.json'), shared: join(base, 'shared'), host: (host: string) => join(base, host) };
+  return { base, lock: `${base}.lock`, tests: `${base}.tests.lock`, record: join(base, 'lab.json'), shared: join(base, 'shared'), host: (host: string) => join(base, host) };
 };
 
 /** The host that exists only while a seed is made (see images/seed.ts). */

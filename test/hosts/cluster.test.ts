@@ -12,9 +12,10 @@ import { Lab } from '../../lab/lab.ts';
 import type { Entered, Listing, NewToken, Problem, Status, StoreHosts } from '../../plugin/agent/api.ts';
 import { issue, repeatRequest } from '../../plugin/agent/cluster/certificates.ts';
 import type { Identity } from '../../plugin/agent/cluster/identity.ts';
+import { ownLab } from '../support/own-lab.ts';
 
 /** A lab of its own: its agents belong to no cluster at the beginning. One file is one story, told in order. */
-const NAME = process.env['COAT_TEST_CLUSTER_LAB'] ?? 't-cluster';
+const NAME = ownLab('cluster');
 const PATIENCE_MS = 60_000;
 const IMAGE = 'coat-lab/workloads';
 

@@ -13,6 +13,7 @@ import { WORKLOADS } from '../../lab/images/workloads.ts';
 import { hierarchies } from '../../lab/kernel/hierarchies.ts';
 import { Lab } from '../../lab/lab.ts';
 import { isNetnsOf, labPlaces, NETNS } from '../../lab/places.ts';
+import { ownLab } from '../support/own-lab.ts';
 
 const MAIN = join(import.meta.dirname, '../../lab/main.ts');
 
@@ -26,7 +27,7 @@ const ping = async (from: LabHost, to: LabHost): Promise<boolean> =>
   (await from.exec(['ping', '-c', '1', '-W', '1', to.address], { okCodes: [0, 1] })).code === 0;
 
 describe('a lab', () => {
-  const name = 't-lab';
+  const name = ownLab('lab');
   let lab: Lab;
   let h1: LabHost;
   let h2: LabHost;

@@ -14,12 +14,13 @@ import type { SetupDependencies } from '../../plugin/agent/setup.ts';
 import { connectEngine } from '../../plugin/engine/connection.ts';
 import { EXECUTABLE, PLUGIN_ARCHIVE, RELEASE } from '../../plugin/image/places.ts';
 import { makeRelease } from '../../plugin/image/release.ts';
+import { ownLab } from '../support/own-lab.ts';
 
 /**
  * The release on hosts that have Docker and nothing else, neither Node nor CRIU, by the steps of docs/install.md. Its tests
  * are one story, on a lab of its own: an engine of each generation.
  */
-const NAME = 't-release';
+const NAME = ownLab('release');
 const PLUGIN = 'coat/agent:release';
 const PATIENCE_MS = 60_000;
 /** An engine's settings before COAT: the lab's own, which have the runtime already, without it. */

@@ -13,9 +13,10 @@ import type { Identity } from '../../plugin/agent/cluster/identity.ts';
 import { deleteRequest, putRequest } from '../../plugin/agent/etcd/messages.ts';
 import { DEFAULT_PORT } from '../../plugin/agent/settings.ts';
 import type { Answers, Questions } from '../support/as-host.ts';
+import { ownLab } from '../support/own-lab.ts';
 
 /** A lab of its own, in which hosts join and leave. One file is one story, told in order. */
-const NAME = process.env['COAT_TEST_RIGHTS_LAB'] ?? 't-rights';
+const NAME = ownLab('rights');
 const PATIENCE_MS = 60_000;
 const IMAGE = 'coat-lab/workloads';
 const ROOT = join(import.meta.dirname, '../..');

@@ -3,8 +3,10 @@ import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
 import { run } from '../../driver/host/run.ts';
 import { until } from '../../driver/host/until.ts';
-import { codeOf } from '../../driver/host/errors.ts';
+import { CoatError, codeOf } from '../../driver/host/errors.ts';
 import { Lab } from '../../lab/lab.ts';
+import { FileLock } from '../../lab/lock.ts';
+import { labPlaces } from '../../lab/places.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -19,10 +21,13 @@ const NETWORK = { name: 'shop', subnet: '10.42.0.0/24' };
 /**
  * One lab for all files: h1 and h3 with the older engine, h2 and h4 with the newer; h4 is the spare one.
  * With `COAT_TEST_LAB=<name>` a lab of that name is used again, or made, and left standing.
+ *
+ * One run at a time has a lab: the next would take it down under the first.
  */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const kept = process.env['COAT_TEST_LAB'];
   const name = kept ?? 't-move';
+  const lock = await FileLock.takeNow(labPlaces(name).tests, 'these tests', (holder) => inUse(name, holder));
   if (kept === undefined) await Lab.open(name).then((stale) => stale.down(), unlessNone);
   const lab = (await openLab(kept)) ?? (await Lab.up({ name, hosts: 4, engines: [26, 28] }));
   project.provide('lab', name);
@@ -32,7 +37,12 @@ export default async function setup(project: TestProject): Promise<() => Promise
   await makeNetwork(lab);
   return async () => {
     if (kept === undefined) await lab.down();
+    await lock.remove();
   };
+}
+
+function inUse(name: string, holder: string): CoatError {
+  return new CoatError('lab-in-use', `another run of the tests has the lab ${name}: ${holder}`, { hint: 'wait until it has ended, or give this one a lab of its own: COAT_TEST_LAB=other-name' });
 }
 
 async function openLab(name: string | undefined): Promise<Lab | undefined> {

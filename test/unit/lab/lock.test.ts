@@ -70,3 +70,20 @@ test('waiting can be called off', async () => {
   setTimeout(() => stop.abort(), 50);
   await expect(waiting).rejects.toMatchObject({ name: 'AbortError' });
 });
+
+test('who does not want to wait is told who has it, and has it when that one is dead', async () => {
+  const refusal = (holder: string): Error => new Error(`taken: ${holder}`);
+  const holder = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '--eval', `
+    import { FileLock } from ${JSON.stringify(join(import.meta.dirname, '../../../lab/lock.ts'))};
+    await FileLock.takeNow(${JSON.stringify(path)}, 'the first', () => new Error('taken'));
+    console.log('has it');
+    setInterval(() => undefined, 1000);
+  `], { stdio: ['ignore', 'pipe', 'inherit'] });
+  await once(holder.stdout, 'data');
+  await expect(FileLock.takeNow(path, 'the second', refusal)).rejects.toThrow(`taken: the first (process ${holder.pid})`);
+  holder.kill('SIGKILL');
+  await once(holder, 'exit');
+  const second = await FileLock.takeNow(path, 'the second', refusal);
+  await expect(FileLock.takeNow(path, 'the third', refusal)).rejects.toThrow(`taken: the second (process ${process.pid})`);
+  await second.remove();
+});
