@@ -1,6 +1,8 @@
 import type Docker from 'dockerode';
 import type { Readable } from 'node:stream';
 import { CoatError } from '../../driver/host/errors.ts';
+import { apiOf } from './connection.ts';
+import { inVersion } from './version.ts';
 
 /** What `docker inspect` says of a container, as far as a move reads it; the rest is passed on as it is. */
 export interface Inspect {
@@ -49,6 +51,8 @@ export interface RestartPolicy {
 
 export interface EngineFacts {
   version: string;
+  /** Version of its API that is spoken. */
+  api: string;
   storage: string;
   runtimes: string[];
   memory: number;
@@ -58,7 +62,8 @@ export interface EngineFacts {
 export interface Containers {
   /** `undefined` where there is none. */
   inspect(ref: string): Promise<Inspect | undefined>;
-  create(name: string, body: unknown): Promise<string>;
+  /** @param body in the words of the newest API that is spoken */
+  create(name: string, body: Record<string, unknown>): Promise<string>;
   start(id: string): Promise<void>;
   /** Stops and removes it, with its anonymous volumes; one that is gone already is fine. */
   remove(id: string): Promise<void>;
@@ -76,7 +81,8 @@ export function createContainers(connect: () => Docker): Containers {
     async create(name, body) {
       // dockerode puts every option it does not know into the query string too, secrets of the environment included,
       // unless query and body are told apart
-      const container = await connect().createContainer({ _query: { name }, _body: body } as never);
+      const docker = connect();
+      const container = await docker.createContainer({ _query: { name }, _body: inVersion(await apiOf(docker), body) } as never);
       return container.id;
     },
     async start(id) {
@@ -105,8 +111,9 @@ export function createContainers(connect: () => Docker): Containers {
       await drained(await engine.loadImage(stream, { quiet: true }));
     },
     async facts() {
-      const info = (await connect().info()) as { ServerVersion: string; Driver: string; Runtimes: Record<string, unknown>; MemTotal: number };
-      return { version: info.ServerVersion, storage: info.Driver, runtimes: Object.keys(info.Runtimes ?? {}), memory: info.MemTotal };
+      const docker = connect();
+      const info = (await docker.info()) as { ServerVersion: string; Driver: string; Runtimes: Record<string, unknown>; MemTotal: number };
+      return { version: info.ServerVersion, api: await apiOf(docker), storage: info.Driver, runtimes: Object.keys(info.Runtimes ?? {}), memory: info.MemTotal };
     },
   };
 }

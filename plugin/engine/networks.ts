@@ -83,6 +83,8 @@ export function createNetworks(docker: Docker): EngineNetworks {
     async create(plan) {
       const body = {
         Name: plan.name,
+        // up to API 1.43 an engine makes a second one of the same name otherwise
+        CheckDuplicate: true,
         Driver: DRIVER,
         Internal: plan.internal,
         ...(plan.second === undefined ? {} : { EnableIPv6: true }),

@@ -9,8 +9,8 @@ export interface EngineProcess {
   argv: string[];
 }
 
-/** The oldest engine whose API (1.44) takes a MAC address for each network of a container, EndpointSettings.MacAddress; see connection.ts. */
-const OLDEST = 25;
+/** The oldest engine that was read for what coat needs of it (docs/install.md); see version.ts. */
+const OLDEST = 24;
 
 /** @throws CoatError `engine-away` */
 export async function engineProcess(host: HostSide): Promise<EngineProcess> {
@@ -36,7 +36,7 @@ export async function engineVersion(host: HostSide): Promise<string> {
 export function refusedEngine(version: string): CoatError | undefined {
   const major = Number.parseInt(version, 10);
   if (!(major < OLDEST)) return undefined;
-  return new CoatError('old-engine', `Docker ${version} is too old for coat: before ${OLDEST} its API takes no MAC address for each network, which a container that moves has to keep`, {
+  return new CoatError('old-engine', `Docker ${version} is too old for coat: it is not maintained any more, and nobody has looked at how it starts containers and asks network drivers before ${OLDEST}`, {
     hint: `install Docker ${OLDEST} to 28 on this host`,
   });
 }

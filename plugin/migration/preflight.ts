@@ -1,5 +1,6 @@
 import { CoatError } from '../../driver/host/errors.ts';
 import type { Inspect } from '../engine/containers.ts';
+import { oneNetwork, takesNetworks } from '../engine/version.ts';
 import { RUNTIME } from './spec.ts';
 import type { Offer } from './protocol.ts';
 
@@ -103,6 +104,8 @@ export interface DestinationFacts {
   nameTaken: boolean;
   runtimes: readonly string[];
   storage: string;
+  /** Version of its engine's API. */
+  api: string;
   architecture: string;
   networks: ReadonlySet<string>;
   missingBinds: readonly string[];
@@ -121,6 +124,7 @@ export function refusalAtDestination(facts: DestinationFacts): Refusal | undefin
   }
   if (facts.storage !== offer.storage) return refuse('storage-differs', `${self} keeps containers with ${facts.storage}, the source with ${offer.storage}`, 'both engines need overlay2');
   if (facts.architecture !== offer.architecture) return refuse('architecture', `${self} is ${facts.architecture}, the source is ${offer.architecture}`, 'processes cannot change the kind of processor');
+  if (offer.networks.length > 1 && !takesNetworks(facts.api)) return oneNetwork(self, name);
   const missing = offer.networks.find(({ network }) => !facts.networks.has(network));
   if (missing) return refuse('no-network', `${self} does not have the network ${missing.name} yet`, `wait a moment; if it stays so, look at the plugin's log on ${self}`);
   const [bind] = facts.missingBinds;

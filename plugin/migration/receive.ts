@@ -95,6 +95,7 @@ export class Receiver {
       nameTaken: (await containers.inspect(offer.container)) !== undefined,
       runtimes: engine.runtimes,
       storage: engine.storage,
+      api: engine.api,
       architecture: os.arch(),
       networks: new Set(overlay.networksOnEngine().values()),
       missingBinds: there.filter((path) => path !== undefined),

@@ -63,7 +63,7 @@ describe('what the source refuses', () => {
 const destination = (change: Partial<DestinationFacts> = {}): DestinationFacts => ({
   self: 'h2',
   offer: { container: 'api', image: { id: 'i', ref: 'r' }, networks: [{ name: 'shop', network: '10.42.0.0-24' }], binds: [], storage: 'overlay2', architecture: 'x64', memory: 1000 },
-  nameTaken: false, runtimes: ['runc', 'coat'], storage: 'overlay2', architecture: 'x64', networks: new Set(['10.42.0.0-24']), missingBinds: [], memoryAvailable: 1e9, criu: { version: '4.2' }, kernel: '6.18', ...change,
+  nameTaken: false, runtimes: ['runc', 'coat'], storage: 'overlay2', api: '1.44', architecture: 'x64', networks: new Set(['10.42.0.0-24']), missingBinds: [], memoryAvailable: 1e9, criu: { version: '4.2' }, kernel: '6.18', ...change,
 });
 
 describe('what the destination refuses', () => {
@@ -71,6 +71,7 @@ describe('what the destination refuses', () => {
     ['name-taken', { nameTaken: true }],
     ['no-runtime', { runtimes: ['runc'] }],
     ['storage-differs', { storage: 'overlayfs' }],
+    ['one-network', { api: '1.43', offer: { ...destination().offer, networks: ['a', 'b'].map((name) => ({ name, network: '10.42.0.0-24' })) } }],
     ['architecture', { architecture: 'arm64' }],
     ['no-network', { networks: new Set() }],
     ['no-mount', { missingBinds: ['/data'] }],
