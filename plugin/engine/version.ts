@@ -2,7 +2,7 @@ import { CoatError } from '../../driver/host/errors.ts';
 
 /**
  * The newest version of the Engine API that calls are made with: Docker 25 to 29.0 know it, and 29.0 is the first that accepts no
- * older one (moby daemon/config/config.go, defaultMinAPIVersion; from 29.5 on it is 1.40 again).
+ * older one (moby daemon/config/config.go, defaultMinAPIVersion; from 29.3 on it is 1.40 again).
  */
 const NEWEST = '1.44';
 /** Of Docker 24, the oldest that is spoken: what it does not know is in {@link inVersion}. */
