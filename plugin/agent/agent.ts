@@ -10,7 +10,7 @@ import { CriuFinder } from '../criu/program.ts';
 import { aboutEngine } from '../engine/about.ts';
 import { connectEngine } from '../engine/connection.ts';
 import { createContainers } from '../engine/containers.ts';
-import { createNetworks } from '../engine/networks.ts';
+import { createAsked, createNetworks } from '../engine/networks.ts';
 import { Journal } from '../migration/journal.ts';
 import { createMover } from '../migration/mover.ts';
 import { announce } from './announce.ts';
@@ -167,6 +167,7 @@ export async function startAgent(cluster: Cluster, paths: Paths, doors: ClusterD
         }),
       endpoints: () => listing(driver.replica),
       networks: () => networkDetails(driver.replica),
+      createNetwork: (asked) => createAsked(docker, asked),
       metrics: () => metrics.text(),
       migrate: (request, emit, signal) => mover.migrate(request, (event) => {
         if (event.type === 'done' || event.type === 'failed') metrics.moved(event.report);

@@ -8,6 +8,7 @@
  *     GET  /v1/doctor       → Finding[]
  *     GET  /v1/endpoints    → Listing
  *     GET  /v1/networks     → NetworkDetails[]
+ *     POST /v1/networks     { name, subnets, gateways, ipv6, internal, options } → { id }, the engine's
  *     GET  /v1/files        → HostFile[]
  *     GET  /v1/setup        → Setup: what would be changed; with ?undo=yes: what would be taken back
  *     POST /v1/setup        → Setup: what has been changed; with ?undo=yes: what has been taken back

@@ -43,6 +43,7 @@ export function refusingAgent(error: CoatError, paths: Paths, cluster: ClusterDo
       doctor: refuse,
       endpoints: refuse,
       networks: refuse,
+      createNetwork: refuse,
       metrics: refuse,
       migrate: refuse,
       ...installationDoors({ host: createHostSide(paths.hostRoot), docker: connectEngine(paths.dockerSocket), paths, log }),

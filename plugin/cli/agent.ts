@@ -52,6 +52,10 @@ export class Agent {
     return this.#call('GET', '/v1/networks');
   }
 
+  createNetwork(asked: object): Promise<{ id: string }> {
+    return this.#call('POST', '/v1/networks', CLUSTER_MS, asked);
+  }
+
   init(wanted: { name: string; address?: string; store?: object }): Promise<Entered> {
     return this.#cluster('init', wanted);
   }

@@ -4,6 +4,7 @@ import { parseFormat } from './format/format.ts';
 import type { Form } from './format/show.ts';
 import type { Scene } from './scene.ts';
 import type { InitOptions } from './verbs/cluster.ts';
+import type { CreateOptions } from './verbs/network.ts';
 
 /** Runs one verb and keeps its exit code; with `json`, what goes wrong becomes a document as well. */
 export type Perform = (options: { json?: true }, verb: (scene: Scene) => Promise<number>) => Promise<void>;
@@ -11,6 +12,9 @@ export type Perform = (options: { json?: true }, verb: (scene: Scene) => Promise
 const AFTER = `
 Exit codes: 0 done; 1 refused, failed or undone; 125 wrong command line; 130 cancelled.
 COAT_SOCKET names the agent's socket, if it is not /run/coat/agent.sock.`;
+
+/** An option that may be given several times. */
+const also = (value: string, before: string[] = []): string[] => [...before, value];
 
 /**
  * The command line, as data: what is parsed, what `--help` says and what the shell completes all come
@@ -43,11 +47,21 @@ export function program(perform: Perform): Command {
     .option('--json', 'Print one JSON document')
     .action((options: Form) => perform(options, async (scene) => (await import('./verbs/ls.ts')).ls(scene, options)));
 
-  const network = root.command('network').description('Look at the networks of the cluster').usage('COMMAND').helpCommand(false);
+  const network = root.command('network').description('Make networks of the cluster, and look at them').usage('COMMAND').helpCommand(false);
   network.command('ls')
     .description('List them')
     .option('--json', 'Print one JSON document')
     .action((options: Form) => perform(options, async (scene) => (await import('./verbs/network.ts')).ls(scene, options)));
+  network.command('create')
+    .description('Make one on all hosts, as docker network create -d coat --ipam-driver coat does')
+    .argument('<name>', 'what it is called')
+    .option('--subnet <CIDR>', 'of IPv4, of IPv6, or one of each (default: a free one)', also)
+    .option('--gateway <IP>', 'of a subnet (default: its first address)', also)
+    .option('--ipv6', 'IPv6 beside IPv4')
+    .option('--internal', 'No way out of the network')
+    .option('-o, --opt <key=value>', 'mtu, vni, multicast', also)
+    .option('--json', 'Print one JSON document')
+    .action((name: string, options: CreateOptions) => perform(options, async (scene) => (await import('./verbs/network.ts')).create(scene, name, options)));
   network.command('inspect')
     .description('Show all that is known of some of them, and who is on them')
     .argument('<network...>', "names or subnets, as 'docker coat network ls' shows them")

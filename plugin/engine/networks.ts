@@ -1,4 +1,5 @@
 import type Docker from 'dockerode';
+import { CoatError } from '../../driver/host/errors.ts';
 import { familyOf } from '../../driver/ipam/address.ts';
 import { engineError, statusOf } from './connection.ts';
 
@@ -52,6 +53,36 @@ export interface EngineNetworks {
 
 /** An engine does not describe a container while it starts it, and the others are not to wait for that; ms. */
 const INSPECT_MS = 2_000;
+
+/** What a person asks for; the rest is chosen. */
+export interface AskedNetwork {
+  name: string;
+  /** One of a family. */
+  subnets: readonly string[];
+  gateways: readonly string[];
+  ipv6: boolean;
+  internal: boolean;
+  options: Record<string, string>;
+}
+
+/**
+ * As `docker network create -d coat --ipam-driver coat`: without the second a network has Docker's own addresses, and a driver cannot
+ * change that.
+ *
+ * @returns its id
+ * @throws CoatError `engine-refused` with the engine's words, which may be ours; `engine-away`
+ */
+export async function createAsked(docker: Docker, { name, subnets, gateways, ipv6, internal, options }: AskedNetwork): Promise<string> {
+  const gateway = (subnet: string): string | undefined => gateways.find((each) => familyOf(each) === familyOf(subnet));
+  const config = subnets.map((subnet) => ({ Subnet: subnet, ...(gateway(subnet) === undefined ? {} : { Gateway: gateway(subnet) }) }));
+  const body = { Name: name, Driver: DRIVER, CheckDuplicate: true, Internal: internal, EnableIPv6: ipv6, IPAM: { Driver: DRIVER, Config: config }, Options: options };
+  const network = await docker.createNetwork(body).catch((error: unknown) => {
+    const said = (error as { json?: { message?: unknown } }).json?.message;
+    if (typeof said !== 'string') throw engineError(`to create the network ${name}`, error);
+    throw new CoatError('engine-refused', `the network ${name} was not created: ${said.replace(/\s*\n\s*/g, ' ')}`, { hint: 'docker coat network ls shows those there are', cause: error });
+  });
+  return network.id;
+}
 
 /** The label by which compose says what a container is one of. */
 const SERVICE = 'com.docker.compose.service';

@@ -32,7 +32,7 @@ test('a container moves between engines that are spoken to as to Docker 24, with
   expect(await settings()).toEqual(before);
   await peer.unharmed();
   // its engine keeps them for the next start
-  await server.docker('restart', '--timeout', '1');
+  await server.docker('restart', '-t', '1');
   expect(await settings()).toEqual(before);
 }));
 

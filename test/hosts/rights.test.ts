@@ -85,7 +85,7 @@ test('hosts that do not keep the store make networks, run containers and move th
   await docker(h2, 'coat', 'migrate', 'two', 'h1');
   await docker(h1, 'coat', 'migrate', 'two', 'h2');
   await until('two to reach one', () => reaches(h2, 'two', '10.60.0.11'), { timeout: PATIENCE_MS });
-  await docker(h2, 'restart', '--timeout', '1', 'two');
+  await docker(h2, 'restart', '-t', '1', 'two');
   await docker(h2, 'rm', '--force', 'named');
   await docker(h2, 'network', 'rm', 'chosen');
   for (const host of [h1, h2, h3]) await until('the other network to be gone', async () => !(await hasNetwork(host, 'chosen')), { timeout: PATIENCE_MS });

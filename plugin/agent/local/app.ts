@@ -7,6 +7,7 @@ import { operate, renameOperation } from '../../../driver/host/operation.ts';
 import type { Finding, HostFile, Listing, MigrationEvent, MigrationRequest, NetworkDetails, Setup, Status, Version } from '../api.ts';
 import { CONTENT_TYPE } from '../metrics/serve.ts';
 import { problemOf, statusOf } from '../peers/problem.ts';
+import type { AskedNetwork } from '../../engine/networks.ts';
 import { type ClusterDoors, clusterRoutes } from './cluster.ts';
 
 /** What the local API tells and does. */
@@ -16,6 +17,8 @@ export interface LocalDoors {
   doctor(): Promise<Finding[]>;
   endpoints(): Listing;
   networks(): NetworkDetails[];
+  /** @returns the engine's id of it */
+  createNetwork(asked: AskedNetwork): Promise<string>;
   /** In the text format of Prometheus. */
   metrics(): Promise<string>;
   files(): Promise<HostFile[]>;
@@ -30,6 +33,15 @@ const Migration = z.strictObject({
   container: z.string().min(1),
   to: z.string().min(1),
   keep: z.boolean().optional(),
+});
+
+const NewNetwork = z.strictObject({
+  name: z.string().min(1),
+  subnets: z.array(z.string()).max(2),
+  gateways: z.array(z.string()).max(2),
+  ipv6: z.boolean(),
+  internal: z.boolean(),
+  options: z.record(z.string(), z.string()),
 });
 
 /** The local API, version 1: see api.ts. */
@@ -48,6 +60,11 @@ export function localApp(doors: LocalDoors): Express {
   app.get('/v1/doctor', async (_request, response) => void response.json(await doors.doctor()));
   app.get('/v1/endpoints', (_request, response) => void response.json(doors.endpoints()));
   app.get('/v1/networks', (_request, response) => void response.json(doors.networks()));
+  app.post('/v1/networks', async (request, response) => {
+    const body = NewNetwork.safeParse(request.body ?? {});
+    if (!body.success) throw new CoatError('bad-request', z.prettifyError(body.error).replaceAll('\n', ' '));
+    response.json({ id: await doors.createNetwork(body.data) });
+  });
   app.get('/v1/files', async (_request, response) => void response.json(await doors.files()));
   app.get('/v1/setup', async (request, response) => void response.json(await doors.setup({ act: false, undo: request.query['undo'] === 'yes' })));
   app.post('/v1/setup', async (request, response) => void response.json(await doors.setup({ act: true, undo: request.query['undo'] === 'yes' })));

@@ -19,6 +19,22 @@ export async function inspect(scene: Scene, names: readonly string[], form: Form
   return exitCodes.ok;
 }
 
+export interface CreateOptions extends Form {
+  subnet?: string[];
+  gateway?: string[];
+  ipv6?: boolean;
+  internal?: boolean;
+  opt?: string[];
+}
+
+/** `docker coat network create`: one of all hosts. The id goes to standard output alone, as docker's own does. */
+export async function create(scene: Scene, name: string, { subnet = [], gateway = [], ipv6 = false, internal = false, opt = [], ...form }: CreateOptions): Promise<number> {
+  const options = Object.fromEntries(opt.map((text) => text.split(/=(.*)/s)).map(([key = '', value = '']) => [key, value]));
+  const { id } = await (await scene.agent()).createNetwork({ name, subnets: subnet, gateways: gateway, ipv6, internal, options });
+  await show(scene, form, { value: { name, id }, text: () => `${id}\n` });
+  return exitCodes.ok;
+}
+
 const record = (network: NetworkDetails): object => ({ ...network, name: network.name ?? '', maker: network.maker ?? '' });
 
 function unknown(name: string): never {

@@ -48,7 +48,7 @@ async function serve(doors: Partial<LocalDoors> = {}): Promise<void> {
     throw new Error('not expected');
   };
   const cluster = { init: unused, join: unused, token: unused, leave: unused, remove: unused, promote: unused, demote: unused };
-  server = await serveUnix(socketPath(), localApp({ version: () => ({ version: '1', api: 1, host: 'h1' }), status: unused, doctor: unused, endpoints: unused, networks: unused, metrics: unused, files: unused, setup: unused, migrate: unused, cluster, log: silent, ...doors }), { mode: 0o660 });
+  server = await serveUnix(socketPath(), localApp({ version: () => ({ version: '1', api: 1, host: 'h1' }), status: unused, doctor: unused, endpoints: unused, networks: unused, createNetwork: unused, metrics: unused, files: unused, setup: unused, migrate: unused, cluster, log: silent, ...doors }), { mode: 0o660 });
 }
 
 describe('the local API', () => {

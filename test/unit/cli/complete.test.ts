@@ -21,7 +21,7 @@ describe('completion', () => {
     [['help', 'ls', ''], []],
     [['-'], ['--help']],
     [['ls', '--'], ['--json', '--format', '--help']],
-    [['network', ''], ['ls', 'inspect']],
+    [['network', ''], ['ls', 'create', 'inspect']],
     [['network', 'i'], ['inspect']],
     [['network', 'nope', ''], []],
     [['network', 'ls', '--j'], ['--json']],
