@@ -194,3 +194,13 @@ describe('the outside', () => {
     for (const address of [outside, h1.address, h2.address]) expect(await reaches(one, address)).toBe(false);
   }));
 });
+
+test('docker coat makes a network on all hosts without being told the drivers', async () => {
+  const name = fresh('plainly');
+  const id = await docker(h2, 'coat', 'network', 'create', '--subnet', '10.97.0.0/24', '-o', 'mtu=1400', name);
+  expect(await docker(h2, 'network', 'inspect', '--format', '{{.Driver}} {{.IPAM.Driver}}', id)).toBe('coat coat');
+  for (const host of lab.hosts) await until(`${name} on ${host.name}`, async () => (await host.exec(['docker', 'network', 'inspect', name], { okCodes: [0, 1] })).code === 0, { timeout: PATIENCE_MS });
+  const again = await h2.exec(['docker', 'coat', 'network', 'create', '--json', name], { okCodes: [0, 1] });
+  expect([again.code, again.stdout]).toEqual([1, expect.stringMatching(/was not created: .*already exists/) as string]);
+  await docker(h1, 'network', 'rm', name);
+});
