@@ -147,7 +147,13 @@ export interface MigrationRequest {
   to: string;
   /** Keep the stopped container at the source, renamed, instead of removing it. */
   keep?: boolean;
+  /** How its memory gets there, see docs/migration.md. Default: `cold`. */
+  strategy?: Strategy | 'auto';
 }
+
+/** `cold`: all memory in the blackout. `postcopy`: the container runs on before its memory is there; until it is, it needs both hosts. */
+export const strategies = ['cold', 'postcopy'] as const;
+export type Strategy = (typeof strategies)[number];
 
 /** The phases of a move, in order; see docs/migration.md for what each does and how it is undone. */
 export const phases = ['planned', 'prepared', 'copying', 'redirected', 'frozen', 'restoring', 'released', 'cleaned'] as const;
@@ -168,7 +174,10 @@ export interface Report {
   container: string;
   from: string;
   to: string;
-  outcome: 'migrated' | 'refused' | 'rolled-back' | 'in-doubt';
+  /** `lost`: it ran at the destination, and had to be ended there because the rest of its memory could not be fetched. */
+  outcome: 'migrated' | 'refused' | 'rolled-back' | 'in-doubt' | 'lost';
+  /** Absent where it had not been chosen yet. */
+  strategy?: Strategy;
   /** Freeze to thaw, ms, measured by the source's clock; absent where nothing was frozen. */
   blackout?: number;
   total: number;

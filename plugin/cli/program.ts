@@ -2,6 +2,7 @@ import { Command, Option } from 'commander';
 import { CoatError } from '../../driver/host/errors.ts';
 import { parseFormat } from './format/format.ts';
 import type { Form } from './format/show.ts';
+import { strategies, type Strategy } from '../agent/api.ts';
 import type { Scene } from './scene.ts';
 import type { InitOptions } from './verbs/cluster.ts';
 import type { CreateOptions } from './verbs/network.ts';
@@ -39,7 +40,9 @@ export function program(perform: Perform): Command {
     .option('--json', 'Print the report as one JSON document and nothing else')
     .option('-q, --quiet', 'Print nothing but errors')
     .option('--keep', 'Keep the stopped container here, renamed, instead of removing it')
-    .action((container: string, to: string, options: Form & { quiet?: true; keep?: true }) =>
+    .addOption(strategyOption())
+    .addHelpText('after', STRATEGIES)
+    .action((container: string, to: string, options: Form & { quiet?: true; keep?: true; strategy?: Strategy | 'auto' }) =>
       perform(options, async (scene) => (await import('./verbs/migrate.ts')).migrate(scene, { container, to, ...options })));
 
   root.command('ls')
@@ -151,6 +154,16 @@ export function program(perform: Perform): Command {
   for (const command of [...root.commands, ...network.commands]) if (FORMATTED.has(command.name())) command.addOption(formatOption());
   return root;
 }
+
+const strategyOption = (): Option =>
+  new Option('--strategy <name>', `How the memory gets there: ${[...strategies, 'auto'].join(', ')} (default: cold)`).choices([...strategies, 'auto']);
+
+const STRATEGIES = `
+Strategies:
+  cold      all memory is carried while the container stands still
+  postcopy  the container goes on at once, and its memory follows. Until the last of it has come the container needs
+            both hosts: if the source or the way to it dies meanwhile, the container is lost
+  auto      postcopy where there is so much memory that cold would be felt and both hosts can, otherwise cold`;
 
 /** The verbs that print records. */
 const FORMATTED = new Set(['migrate', 'ls', 'inspect', 'status', 'doctor', 'setup', 'init', 'token', 'join', 'version']);

@@ -1,5 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import type { HostSide } from './host.ts';
+import { FILES } from './pagerfiles.ts';
 
 /**
  * What CRIU says and waits for at its stations (criu(8), `--action-script`; criu/action-scripts.c). Each station runs the
@@ -29,7 +30,7 @@ export function dumpActions(directory: string): string {
  */
 export function restoreActions(directory: string): string {
   return script({
-    'setup-namespaces': [`echo "$CRTOOLS_INIT_PID" 1<>${directory}/pid`, say(directory, 'pid $CRTOOLS_INIT_PID')],
+    'setup-namespaces': [`echo "$CRTOOLS_INIT_PID" >${directory}/${FILES.init}`, `echo "$CRTOOLS_INIT_PID" 1<>${directory}/pid`, say(directory, 'pid $CRTOOLS_INIT_PID')],
     'post-restore': [say(directory, 'ready'), ask(directory)],
     'pre-resume': [say(directory, 'resumes')],
   });

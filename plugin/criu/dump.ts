@@ -5,12 +5,18 @@ import type { RunningContainer } from './container.ts';
 import { dumpActions, writeActions } from './actions.ts';
 import type { HostSide } from './host.ts';
 import { lastErrors } from './log.ts';
+import { outliving } from './outliving.ts';
 import { Pipes } from './pipes.ts';
 import type { Criu } from './program.ts';
 import { criuOnPath } from './wrapper.ts';
 
 /** What `runc checkpoint` and `runc restore` are both told. */
 export const sharedFlags = ['--tcp-established', '--file-locks'] as const;
+
+/** What both are told besides, where the memory comes later. */
+export const LAZY_FLAG = '--lazy-pages';
+/** CRIU's standard input, which is /dev/null. */
+const NO_PAGE_SERVER = 'ps-socket 0\n';
 
 /** See actions.ts and wrapper.ts. */
 const PIPES = ['go', 'tars'] as const;
@@ -33,15 +39,6 @@ export interface ArmedDump {
 }
 
 /**
- * Leaves the plugin's cgroups before it becomes runc. When the agent dies, containerd kills all that is in the plugin's
- * cgroups, and a CRIU killed in the middle leaves its victim with foreign code inside; so it must outlive us.
- */
-const OUTLIVING = `
-leave() { echo $$ >"$1/cgroup.procs"; }
-if [ -e /sys/fs/cgroup/cgroup.procs ]; then leave /sys/fs/cgroup; else for hierarchy in /sys/fs/cgroup/*; do leave "$hierarchy"; done; fi 2>/dev/null
-exec "$@"`;
-
-/**
  * Takes a dump as far as it goes while the container still runs: `runc checkpoint` is started, and CRIU has loaded and
  * waits ({@link dumpActions}).
  *
@@ -53,17 +50,23 @@ exec "$@"`;
  * the kernel's whole table of connections twice, even for a namespace declared external (criu/net.c, dump_nf_ct): 27 ms of
  * 80 here.
  *
+ * A lazy dump writes all but the anonymous memory, which stays where it is: in the frozen processes, out of which it can be
+ * read for as long as they stand still. CRIU would keep it in pipes and serve it from there, so that its end would be the end of the
+ * pages; it is given a page server's socket that is none, with which it has nothing to serve and ends (criu/cr-dump.c,
+ * cr_lazy_mem_dump). By then the images are whole and CRIU is out of the processes; that it takes its dump for failed does not
+ * matter.
+ *
  * @param directory on the host, in memory
  */
-export async function armDump(host: HostSide, criu: Criu, container: RunningContainer, directory: string): Promise<ArmedDump> {
+export async function armDump(host: HostSide, criu: Criu, container: RunningContainer, directory: string, { lazy }: { lazy: boolean }): Promise<ArmedDump> {
   await mkdir(host.path(`${directory}/home/.criu`), { recursive: true });
   await mkdir(host.path(`${directory}/images`));
   await mkdir(host.path(`${directory}/work`));
   const pipes = await Pipes.make(host, directory, PIPES);
-  await writeFile(host.path(`${directory}/home/.criu/default.conf`), `network-lock skip\n${await writeActions(host, directory, dumpActions)}`);
+  await writeFile(host.path(`${directory}/home/.criu/default.conf`), `network-lock skip\n${lazy ? NO_PAGE_SERVER : ''}${await writeActions(host, directory, dumpActions)}`);
   const path = await criuOnPath(host, directory, criu);
-  const checkpoint = ['runc', `--root=${container.runcRoot}`, 'checkpoint', '--leave-running', ...sharedFlags, `--image-path=${directory}/images`, `--work-path=${directory}/work`, container.id];
-  const ended = host.run(['sh', '-c', OUTLIVING, 'sh', ...checkpoint], { netns: `/proc/${container.pid}/ns/net`, env: { PATH: path, HOME: `${directory}/home` } });
+  const checkpoint = ['runc', `--root=${container.runcRoot}`, 'checkpoint', '--leave-running', ...sharedFlags, ...(lazy ? [LAZY_FLAG] : []), `--image-path=${directory}/images`, `--work-path=${directory}/work`, container.id];
+  const ended = host.run(outliving(checkpoint), { netns: `/proc/${container.pid}/ns/net`, env: { PATH: path, HOME: `${directory}/home` } });
   const early = ended.then(() => Promise.reject(new Error('runc ended too early')));
   early.catch(() => undefined);
   const failed = async (cause: unknown): Promise<CoatError> => {

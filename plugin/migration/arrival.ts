@@ -1,11 +1,12 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, unlink, writeFile } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { CoatError, explain } from '../../driver/host/errors.ts';
 import { restoreActions, writeActions } from '../criu/actions.ts';
 import { arrivalBundle, type OciConfig, RESTORE_OPTIONS } from '../criu/bundle.ts';
 import { Door } from '../criu/door.ts';
-import { DESCRIPTORS, sharedFlags } from '../criu/dump.ts';
+import { DESCRIPTORS, LAZY_FLAG, sharedFlags } from '../criu/dump.ts';
 import { Inventory, INVENTORY } from '../criu/inventory.ts';
+import { giveUpPages, LazyPages } from '../criu/lazy.ts';
 import { lastErrors } from '../criu/log.ts';
 import type { HostSide } from '../criu/host.ts';
 import { mountMemory, PAGES, releaseMemory, reserveMemory, unmountMemory } from '../criu/memory.ts';
@@ -17,6 +18,7 @@ import { Intake } from '../transfer/intake.ts';
 import { Reader, readHead } from '../transfer/reader.ts';
 import { unpack } from '../transfer/tar.ts';
 import { Readable as Stream } from 'node:stream';
+import { fetchPages, type PagesOutcome } from './fetch.ts';
 import type { MoverDependencies } from './ports.ts';
 import type { Preparation } from './protocol.ts';
 import { applyRemovals, type Delta } from '../transfer/delta.ts';
@@ -52,6 +54,9 @@ export class Arrival {
   #inventory: Inventory | undefined;
   #way: Drain | undefined;
   #started: Promise<void> | undefined;
+  #pages: LazyPages | undefined;
+  /** What becomes of the memory that comes after the commit. */
+  fetched: Promise<PagesOutcome> | undefined;
 
   constructor(deps: MoverDependencies, preparation: Expected, containerId: string) {
     this.#deps = deps;
@@ -59,6 +64,11 @@ export class Arrival {
     this.#containerId = containerId;
     this.#directory = restoreDirectory(containerId);
     this.timeline = new Timeline(deps.self);
+  }
+
+  /** Whether its memory comes after it. */
+  get lazy(): boolean {
+    return this.#preparation.strategy === 'postcopy';
   }
 
   get #options(): string {
@@ -86,14 +96,14 @@ export class Arrival {
     await this.timeline.step('plumb', async () => {
       for (const endpoint of this.#preparation.endpoints) await overlay.expect({ ...endpoint, netns });
     });
-    await mountMemory(host, this.#directory, this.#preparation.memory);
+    await mountMemory(host, this.#directory, this.#preparation.carried);
     await mkdir(host.path(`${this.#directory}/images`));
     await mkdir(host.path(`${this.#directory}/work`));
     await writeFile(host.path(this.#options), RESTORE_OPTIONS + (await writeActions(host, this.#directory, restoreActions)));
     this.#door = await Door.make(host, this.#directory);
     // for the images and for what CRIU makes of them
     const reserved = this.timeline.step('reserve memory', async () => {
-      for (const use of RESERVES) await reserveMemory(host, `${this.#directory}/${use}`, this.#preparation.memory);
+      for (const use of RESERVES) await reserveMemory(host, `${this.#directory}/${use}`, this.#preparation.carried);
     });
     reserved.catch(() => undefined);
     // while the engine starts a container it describes it to nobody, and files that changed must go there before it has started
@@ -112,8 +122,11 @@ export class Arrival {
     const { host, criu } = this.#deps;
     await writeFile(host.path(`${this.#directory}/images/${DESCRIPTORS}`), descriptors);
     this.#inventory = await Inventory.make(host, `${this.#directory}/images`);
-    await criuOnPath(host, this.#directory, await criu.find());
-    this.#door!.order(`restore ${netnsPath(this.#netns)} ${sharedFlags.join(' ')}`);
+    const program = await criu.find();
+    await criuOnPath(host, this.#directory, program);
+    const flags = [...sharedFlags, ...(this.lazy ? [LAZY_FLAG] : [])];
+    this.#door!.order(`restore ${netnsPath(this.#netns)} ${flags.join(' ')}`);
+    if (this.lazy) this.#pages = await LazyPages.start(host, program, this.#directory, this.#containerId);
     await this.#inventory.reached(endsWith(this.#started!));
     await this.#receiveImages();
   }
@@ -152,6 +165,11 @@ export class Arrival {
   /** Waits for everything, and restores it. When this returns the container runs here, unheard: its frames are held. */
   async restore(): Promise<{ memory: number; state: number }> {
     const received = (await this.#images) ?? {};
+    if (this.#pages) {
+      await this.timeline.step('ready for memory', () => this.#pages!.ready(Object.keys(received), this.#heldInventory));
+      this.fetched = fetchPages(this.#deps, { id: this.#preparation.id, source: this.#preparation.source, containerId: this.#containerId, directory: this.#directory });
+      this.fetched.catch(() => undefined);
+    }
     releaseMemory(this.#deps.host, `${this.#directory}/${RESERVES[1]}`);
     await this.timeline.step('restore', () => this.#offering(() => this.#restored()));
     const total = (pages: boolean): number => Object.keys(received).reduce((sum, name) => sum + (isPages(name) === pages ? received[name]! : 0), 0);
@@ -175,7 +193,7 @@ export class Arrival {
       await this.timeline.step('… until it runs', () => heard('resumes'));
     } catch (error) {
       // a CRIU that still waits would have Docker wait for it, and nobody could say what Docker thinks of it
-      this.#letGo(explain(error));
+      await this.#letGo(explain(error)).catch(() => undefined);
       throw await this.#restoreFailed(error);
     }
   }
@@ -188,10 +206,12 @@ export class Arrival {
     });
   }
 
-  /** After the commit: Docker's own end of the start, and this directory's. */
+  /** After the commit: Docker's own end of the start, and, when all memory is there, this directory's. */
   async settle(): Promise<void> {
     await this.#started;
     this.#door?.close();
+    await closeDoor(this.#deps.host, this.#containerId);
+    await this.fetched;
     await unmountMemory(this.#deps.host, this.#directory);
   }
 
@@ -203,19 +223,21 @@ export class Arrival {
     this.#way?.destroy();
     // an arrival of an earlier life of this agent may still have a runtime waiting at its door
     this.#door ??= attempt(() => Door.open(host, this.#directory));
-    this.#letGo(why);
+    await tried('restore', this.#letGo(why));
     await this.#started?.catch(() => undefined);
     await tried('container', containers.remove(this.#containerId));
     for (const { network, ip } of this.#preparation.endpoints) await tried('endpoint', overlay.forget(network, ip));
     this.#door?.close();
-    await tried('memory', unmountMemory(host, this.#directory));
+    await tried('directory', unmountMemory(host, this.#directory));
   }
 
   /** Whatever of the restore waits for us gives up. */
-  #letGo(why: string): void {
+  async #letGo(why: string): Promise<void> {
     this.#inventory?.close();
     attempt(() => Inventory.abandon(this.#deps.host, `${this.#directory}/images`));
     this.#door?.abort(why);
+    // a restore may wait for memory
+    await giveUpPages(this.#deps.host, this.#directory, why);
   }
 
   /** Docker 26 asks for addresses when the container starts, 28 when its processes are there; in a network that lets nobody choose, for any. */
@@ -256,6 +278,11 @@ export class Arrival {
       cause,
     });
   }
+}
+
+/** From now on coat-runc has to do with the container no more, which may end and start as any. */
+export async function closeDoor(host: HostSide, containerId: string): Promise<void> {
+  await unlink(host.path(`${restoreDirectory(containerId)}/events`)).catch(() => undefined);
 }
 
 function attempt<T>(work: () => T): T | undefined {

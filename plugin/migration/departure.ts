@@ -71,10 +71,11 @@ export class Departure {
 
   /** Everything of the dump that can be done before the freeze. */
   async prepare(): Promise<void> {
-    await mountMemory(this.#deps.host, this.#directory, this.#plan.memory);
-    this.#dump = await armDump(this.#deps.host, await this.#deps.criu.find(), this.#plan.container, this.#directory);
-    await linkPages(this.#deps.host, this.#directory, this.#plan.memory);
-    await reserveMemory(this.#deps.host, this.#reserve, this.#plan.memory);
+    const { container, carried, strategy } = this.#plan;
+    await mountMemory(this.#deps.host, this.#directory, carried);
+    this.#dump = await armDump(this.#deps.host, await this.#deps.criu.find(), container, this.#directory, { lazy: strategy === 'postcopy' });
+    await linkPages(this.#deps.host, this.#directory, carried);
+    await reserveMemory(this.#deps.host, this.#reserve, carried);
   }
 
   /** Everything of the restore that can be done before the dump. Needs {@link Departure.prepare}. */

@@ -62,15 +62,21 @@ export async function limitsReadable(host: HostSide, pids: readonly number[]): P
 }
 
 /** Resident memory of processes, bytes, shared pages counted once for each (proc_pid_status(5), VmRSS). */
-export async function residentMemory(host: HostSide, pids: readonly number[]): Promise<number> {
+export const residentMemory = (host: HostSide, pids: readonly number[]): Promise<number> => sumOf(host, pids, 'VmRSS');
+
+async function sumOf(host: HostSide, pids: readonly number[], field: string): Promise<number> {
+  const pattern = new RegExp(`^${field}:\\s+(\\d+) kB`, 'm');
   const sizes = await Promise.all(
     pids.map(async (pid) => {
       const status = await readFile(host.path(`/proc/${pid}/status`), 'utf8').catch(() => '');
-      return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) * 1024;
+      return Number(pattern.exec(status)?.[1] ?? 0) * 1024;
     }),
   );
   return sizes.reduce((sum, size) => sum + size, 0);
 }
+
+/** What of that is anonymous memory, bytes: what a lazy dump leaves where it is (proc_pid_status(5), RssAnon). */
+export const anonymousMemory = (host: HostSide, pids: readonly number[]): Promise<number> => sumOf(host, pids, 'RssAnon');
 
 /** The name of each IPv4 address's interface inside a container. */
 export async function interfaceNames(host: HostSide, pid: number): Promise<Map<string, string>> {

@@ -1,6 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { z } from 'zod';
 import { readIfThere, removeIfThere, writeAtomic } from '../../driver/host/files.ts';
+import { strategies } from '../agent/api.ts';
 import { Address } from './claims.ts';
 
 /**
@@ -21,10 +22,12 @@ export const JournalEntry = z.discriminatedUnion('role', [
     restartPolicy: z.object({ Name: z.string().optional(), MaximumRetryCount: z.number().optional() }).optional(),
     /**
      * `moving`: the destination cannot have everything yet. `doubt`: it can, only it knows. `left`: it runs there.
+     * `lending`: it runs there, and memory of it is still here, in processes that must stand still.
      * `withdrawn`: all is as it was here, and the destination has not heard of it.
      */
-    state: z.enum(['moving', 'doubt', 'left', 'withdrawn']),
+    state: z.enum(['moving', 'doubt', 'lending', 'left', 'withdrawn']),
     keep: z.boolean(),
+    strategy: z.enum(strategies).default('cold'),
   }),
   z.object({
     role: z.literal('destination'),
@@ -35,6 +38,8 @@ export const JournalEntry = z.discriminatedUnion('role', [
     peer: z.string(),
     endpoints: z.array(Address),
     state: z.enum(['arriving', 'running', 'aborted']),
+    /** Of a container that runs before its memory is there; see {@link Outcome}. */
+    pages: z.string().optional(),
   }),
 ]);
 export type JournalEntry = z.infer<typeof JournalEntry>;

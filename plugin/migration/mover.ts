@@ -1,6 +1,7 @@
 import { explain } from '../../driver/host/errors.ts';
 import type { MigrationRequest } from '../agent/api.ts';
 import type { PeerRoutes } from '../agent/peer.ts';
+import { Lenders } from './lend.ts';
 import type { MoverDependencies } from './ports.ts';
 import { newId, Receiver } from './receive.ts';
 import { recoverSource } from './recover.ts';
@@ -18,21 +19,23 @@ export interface Mover {
 
 export function createMover(deps: MoverDependencies): Mover {
   const receiver = new Receiver(deps);
+  const lenders = new Lenders(deps);
   const moves = new Map<string, { move: Move; request: MigrationRequest; container: string }>();
   return {
     async migrate(request, emit, signal) {
       // a container has many names: its own, its id, and every beginning of that
       const container = await deps.containers.inspect(request.container).then((inspect) => inspect?.Id ?? request.container, () => request.container);
       const running = [...moves.values()].find((other) => other.container === container);
-      if (running) {
+      const busy = running ? `is being moved to ${running.request.to} already` : receiver.fetching(container) ? 'has come here before its memory, which is still being fetched' : undefined;
+      if (busy !== undefined) {
         emit({
           type: 'failed',
-          problem: { code: 'moving-already', message: `${request.container} is being moved to ${running.request.to} already`, hint: 'wait for it to end (docker coat status)' },
+          problem: { code: running ? 'moving-already' : 'memory-missing', message: `${request.container} ${busy}`, hint: 'wait for it to end (docker coat status)' },
           report: { id: '', container: request.container, from: deps.self, to: request.to, outcome: 'refused', total: 0, phases: [], steps: [], bytes: { memory: 0, state: 0, files: 0, image: 0 }, warnings: [] },
         });
         return;
       }
-      const move = new Move(deps, newId(), request, emit, signal);
+      const move = new Move(deps, lenders, newId(), request, emit, signal);
       moves.set(move.id, { move, request, container });
       try {
         const report = await move.run();
@@ -44,6 +47,7 @@ export function createMover(deps: MoverDependencies): Mover {
     list: () => [...moves.values()].map(({ move, request }) => ({ id: move.id, container: request.container, from: deps.self, to: request.to, phase: move.phase })),
     register(routes) {
       receiver.register(routes);
+      lenders.register(routes);
       routes.tunnel('/v1/moves/images', (way, query, from) => {
         const moving = moves.get(query.get('id') ?? '');
         if (moving?.request.to === from && moving.move.connect(way)) return;

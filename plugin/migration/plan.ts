@@ -1,12 +1,15 @@
 import os from 'node:os';
 import { CoatError } from '../../driver/host/errors.ts';
+import type { MigrationRequest, Strategy } from '../agent/api.ts';
 import { findContainer, type RunningContainer } from '../criu/container.ts';
+import { whyNotLazy } from '../criu/features.ts';
 import { processes } from '../criu/freezer.ts';
 import type { Inspect } from '../engine/containers.ts';
-import { behindLink, criuFacts, interfaceNames, limitsReadable, residentMemory, undumpable } from './facts.ts';
+import { anonymousMemory, behindLink, criuFacts, interfaceNames, limitsReadable, residentMemory, undumpable } from './facts.ts';
 import type { MoverDependencies } from './ports.ts';
 import { nameOf, refusalAtSource } from './preflight.ts';
 import type { Endpoint, Verdict } from './protocol.ts';
+import { chooseStrategy, DEFAULT_STRATEGY } from './strategy.ts';
 
 /** Everything a move knows before it touches anything. */
 export interface Plan {
@@ -15,6 +18,9 @@ export interface Plan {
   container: RunningContainer;
   endpoints: Endpoint[];
   memory: number;
+  /** What of it is carried in the blackout, bytes. */
+  carried: number;
+  strategy: Strategy;
   verdict: Verdict;
   /** Other hosts that answer; the redirect waits for these only. */
   reachable: string[];
@@ -28,7 +34,7 @@ const PROBE_MS = 2_000;
  *
  * @throws CoatError with the first reason why the container cannot move; nothing was touched then
  */
-export async function planMove(deps: MoverDependencies, ref: string, to: string): Promise<Plan> {
+export async function planMove(deps: MoverDependencies, { container: ref, to, strategy: wanted = DEFAULT_STRATEGY }: MigrationRequest): Promise<Plan> {
   const { containers, overlay, host, self, peers, criu } = deps;
   const inspect = await containers.inspect(ref);
   const onEngine = overlay.networksOnEngine();
@@ -72,10 +78,15 @@ export async function planMove(deps: MoverDependencies, ref: string, to: string)
     architecture: os.arch(),
     memory,
   });
+  const lazy = await anonymousMemory(host, pids);
+  const notLazyHere = wanted === 'cold' ? undefined : await whyNotLazy(host, await criu.find());
+  const chosen = chooseStrategy({ wanted, lazy, hosts: { [self]: notLazyHere, [to]: verdict.notLazy } });
+  if (chosen instanceof CoatError) throw chosen;
+  const carried = chosen === 'postcopy' ? Math.max(0, memory - lazy) : memory;
   const answers = await Promise.all(
     peers.others().map((peer) => peer.call('/v1/settled', { revision: 0 }, { timeout: PROBE_MS }).then(() => peer.name, () => undefined)),
   );
-  return { name: nameOf(inspect), inspect, container, endpoints, memory, verdict, reachable: answers.filter((name) => name !== undefined) };
+  return { name: nameOf(inspect), inspect, container, endpoints, memory, carried, strategy: chosen, verdict, reachable: answers.filter((name) => name !== undefined) };
 }
 
 /** Where the engine mounts something into the container; `--init` brings a mount of its own. */

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { CoatError } from '../../driver/host/errors.ts';
-import type { Step } from '../agent/api.ts';
+import { type Step, strategies } from '../agent/api.ts';
 
 /**
  * What source and destination say to each other, in order, under `/v1/moves/`:
@@ -14,7 +14,9 @@ import type { Step } from '../agent/api.ts';
  *     images       ←                     a tunnel for CRIU's images, memory and all, followed while they are dumped
  *     accept     → {}                    frames that come from now on are held
  *     delta      what changed of the writable layer since
- *     land       → Arrival               answered when everything has come and was restored and committed
+ *     land       → Arrival               answered when everything has come and was restored and committed; with `postcopy`, calls back:
+ *     pages        ←                     a tunnel for memory out of the frozen processes, see transfer/pages.ts; made again when it breaks
+ *     lends        ← → Lending           whether the source still has it
  *     outcome    → Outcome               what became of it; afterwards it cannot become anything else
  */
 export const Id = z.string().regex(/^[0-9a-z-]{1,64}$/);
@@ -50,6 +52,8 @@ export interface Verdict {
   image: 'present' | 'absent';
   /** Whether the image's name means another image there, which must keep it. */
   nameTaken: boolean;
+  /** Why memory cannot be fetched later there; nothing where it can. */
+  notLazy?: string | undefined;
 }
 
 export const Preparation = z.object({
@@ -59,6 +63,9 @@ export const Preparation = z.object({
   body: z.record(z.string(), z.unknown()),
   endpoints: z.array(Endpoint),
   memory: z.number(),
+  /** What of it comes with the images. */
+  carried: z.number(),
+  strategy: z.enum(strategies),
 });
 export type Preparation = z.infer<typeof Preparation>;
 
@@ -79,6 +86,13 @@ export interface Arrival {
 
 export interface Outcome {
   state: 'running' | 'aborted';
+  /** Of a container that runs before its memory is there. `lost` is followed by why. */
+  pages?: 'fetching' | 'whole' | `lost ${string}` | undefined;
+}
+
+/** `later`: it may have the memory, but cannot say so yet. */
+export interface Lending {
+  state: 'here' | 'gone' | 'later';
 }
 
 /** A message checked against its schema, or a sentence about what is wrong with it. */

@@ -4,9 +4,12 @@ import os from 'node:os';
 import { CoatError, explain } from '../../driver/host/errors.ts';
 import { KeyedQueue } from '../../driver/host/queue.ts';
 import type { PeerRoutes } from '../agent/peer.ts';
-import { Arrival } from './arrival.ts';
+import { whyNotLazy } from '../criu/features.ts';
+import { unmountMemory } from '../criu/memory.ts';
+import { Arrival, closeDoor, restoreDirectory } from './arrival.ts';
 import { addressOf, changeClaim, takeOver } from './claims.ts';
 import { criuFacts } from './facts.ts';
+import { fetchPages, type PagesOutcome } from './fetch.ts';
 import type { JournalEntry } from './journal.ts';
 import type { MoverDependencies } from './ports.ts';
 import { refusalAtDestination } from './preflight.ts';
@@ -71,6 +74,7 @@ export class Receiver {
         if (entry?.state !== 'running') return;
         for (const { network, ip } of entry.endpoints) await this.#deps.overlay.release(network, ip).catch(() => undefined);
         void this.#own(entry);
+        if (entry.pages === 'fetching') void this.#goOnFetching(entry);
       });
     }
   }
@@ -105,7 +109,8 @@ export class Receiver {
     });
     if (refusal) throw refusal;
     const [byId, byName] = await Promise.all([containers.image(offer.image.id), containers.image(offer.image.ref)]);
-    return { image: byId ? 'present' : 'absent', nameTaken: byName !== undefined && byName.id !== offer.image.id };
+    const notLazy = await criu.find().then((found) => whyNotLazy(host, found), explain);
+    return { notLazy, image: byId ? 'present' : 'absent', nameTaken: byName !== undefined && byName.id !== offer.image.id };
   }
 
   async #prepare(preparation: Preparation, from: string): Promise<Record<string, never>> {
@@ -138,13 +143,14 @@ export class Receiver {
     try {
       arrived = await arrival.restore();
       // the commit: from here on the container is this host's
-      await arrival.timeline.step('commit', () => this.#remember({ ...entry, state: 'running' }));
+      await arrival.timeline.step('commit', () => this.#remember({ ...entry, state: 'running', ...(arrival.lazy ? { pages: 'fetching' } : {}) }));
     } catch (error) {
       await this.#abort(id, explain(error));
       throw error;
     }
     const released = await arrival.release();
-    void this.#own({ ...entry, state: 'running' });
+    void this.#own(entry);
+    if (arrival.fetched) void this.#seeThrough(id, arrival.fetched);
     return { steps: arrival.timeline.steps, now: arrival.timeline.now(), released, ...arrived };
   }
 
@@ -161,9 +167,31 @@ export class Receiver {
     }
   }
 
+  /** Notes what became of the memory that came after the commit. */
+  async #seeThrough(id: string, fetched: Promise<PagesOutcome>): Promise<void> {
+    const pages = await fetched;
+    const entry = this.#entries.get(id);
+    if (pages !== 'whole') this.#deps.log.error({ migration: id, container: entry?.container, why: pages }, 'a container was ended here: its memory cannot be fetched any more');
+    if (entry) await this.#remember({ ...entry, pages });
+  }
+
+  /** A container that an earlier life of this agent took in before its memory was there. */
+  async #goOnFetching({ id, peer, containerId }: Entry): Promise<void> {
+    if (containerId === undefined) return;
+    const directory = restoreDirectory(containerId);
+    await closeDoor(this.#deps.host, containerId);
+    await this.#seeThrough(id, fetchPages(this.#deps, { id, source: peer, containerId, directory }));
+    await unmountMemory(this.#deps.host, directory);
+  }
+
+  /** Whether a container of this host is here in part only. */
+  fetching(containerId: string): boolean {
+    return [...this.#entries.values()].some((entry) => entry.containerId === containerId && entry.pages === 'fetching');
+  }
+
   async #outcome(id: string, from: string): Promise<Outcome> {
     const entry = await this.#entry(id);
-    if (entry?.state === 'running') return { state: 'running' };
+    if (entry?.state === 'running') return { state: 'running', pages: entry.pages as Outcome['pages'] };
     if (entry) await this.#abort(id, 'the source gave the migration up');
     // a promise about a move this host never heard of: should its first message come late, it is refused
     else await this.#remember({ role: 'destination', id, container: '', peer: from, endpoints: [], state: 'aborted' });
@@ -190,7 +218,7 @@ export class Receiver {
   /** An arrival of an earlier life of this agent: enough of it to clear it away. */
   async #stranded(entry: Entry, containerId: string): Promise<Arrival> {
     const blank = { name: '', prefixLength: 0, mac: '', interfaceName: '' };
-    return new Arrival(this.#deps, { ...entry, source: entry.peer, memory: 0, image: { id: '', ref: '' }, body: {}, endpoints: entry.endpoints.map((endpoint) => ({ ...blank, ...endpoint })) }, containerId);
+    return new Arrival(this.#deps, { ...entry, source: entry.peer, memory: 0, carried: 0, strategy: 'cold', image: { id: '', ref: '' }, body: {}, endpoints: entry.endpoints.map((endpoint) => ({ ...blank, ...endpoint })) }, containerId);
   }
 
   #arrival(id: string): Arrival {

@@ -7,6 +7,7 @@ import { unmountMemory } from '../criu/memory.ts';
 import { changeClaim, withdraw } from './claims.ts';
 import { departureDirectory, endAtSource } from './departure.ts';
 import type { JournalEntry } from './journal.ts';
+import { lend } from './lend.ts';
 import type { MoverDependencies } from './ports.ts';
 import type { Outcome } from './protocol.ts';
 
@@ -58,7 +59,12 @@ export async function recoverSource(deps: MoverDependencies, entry: SourceEntry)
   if (entry.state === 'moving') await back().catch((error: unknown) => log.warn({ migration: entry.id, error: explain(error) }, 'could not take a move back at once'));
   for (; ; await sleep(ASK_EVERY_MS)) {
     try {
-      const state = entry.state === 'left' ? 'running' : await ask();
+      const state = entry.state === 'left' || entry.state === 'lending' ? 'running' : await ask();
+      if (state === 'running' && entry.strategy === 'postcopy' && entry.state !== 'left') {
+        await journal.write({ ...entry, state: 'lending' });
+        const pages = await lend(deps, entry);
+        if (pages !== 'whole') log.error({ migration: entry.id, container: entry.container, why: pages }, 'a container that was moved is lost');
+      }
       if (state === 'running') await endAtSource(deps, container, { ...entry, name: entry.container });
       else await back();
       await unmountMemory(host, departureDirectory(entry.id));

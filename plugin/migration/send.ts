@@ -2,10 +2,12 @@ import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CoatError, explain } from '../../driver/host/errors.ts';
 import { Undo } from '../../driver/host/undo.ts';
-import type { MigrationEvent, MigrationRequest, Phase, Report } from '../agent/api.ts';
+import type { MigrationEvent, MigrationRequest, Phase, Report, Strategy } from '../agent/api.ts';
 import { addressOf, announce, changeClaim, redirect, withdraw } from './claims.ts';
 import { Departure, endAtSource } from './departure.ts';
+import type { PagesOutcome } from './fetch.ts';
 import type { JournalEntry } from './journal.ts';
+import { lend, type Lenders } from './lend.ts';
 import { type Plan, planMove } from './plan.ts';
 import type { MoverDependencies } from './ports.ts';
 import type { Arrival, Outcome, Preparation } from './protocol.ts';
@@ -29,6 +31,7 @@ export class Move {
   readonly id: string;
   phase: Phase = 'planned';
   readonly #deps: MoverDependencies;
+  readonly #lenders: Lenders;
   readonly #request: MigrationRequest;
   readonly #emit: Emit;
   readonly #signal: AbortSignal;
@@ -36,9 +39,12 @@ export class Move {
   readonly #warnings: string[] = [];
   #departure: Departure | undefined;
   #name: string;
+  #strategy: Strategy | undefined;
+  #lost = false;
 
-  constructor(deps: MoverDependencies, id: string, request: MigrationRequest, emit: Emit, signal: AbortSignal) {
+  constructor(deps: MoverDependencies, lenders: Lenders, id: string, request: MigrationRequest, emit: Emit, signal: AbortSignal) {
     this.#deps = deps;
+    this.#lenders = lenders;
     this.id = id;
     this.#request = request;
     this.#emit = emit;
@@ -52,7 +58,8 @@ export class Move {
     try {
       this.#emit({ type: 'started', id: this.id, container: this.#name, from: this.#deps.self, to: this.#request.to });
       this.#enter('planned');
-      const plan = await this.#timeline.step('look at both hosts', () => planMove(this.#deps, this.#request.container, this.#request.to));
+      const plan = await this.#timeline.step('look at both hosts', () => planMove(this.#deps, this.#request));
+      this.#strategy = plan.strategy;
       this.#name = plan.name;
       await this.#move(plan);
       const report = this.#report('migrated');
@@ -60,7 +67,7 @@ export class Move {
       return report;
     } catch (error) {
       this.#deps.log.warn({ migration: this.id, container: this.#name, phase: this.phase, error: explain(error) }, 'a move has failed');
-      const report = this.#report(this.phase === 'planned' ? 'refused' : 'rolled-back');
+      const report = this.#report(this.#lost ? 'lost' : this.phase === 'planned' ? 'refused' : 'rolled-back');
       this.#emit({ type: 'failed', problem: asProblem(error), report });
       return report;
     }
@@ -87,6 +94,7 @@ export class Move {
       endpoints: endpoints.map(addressOf),
       state: 'moving',
       keep: this.#request.keep ?? false,
+      strategy: plan.strategy,
       ...(restarts(inspect) ? { restartPolicy: inspect.HostConfig.RestartPolicy } : {}),
     };
     const preparation: Preparation = {
@@ -96,6 +104,8 @@ export class Move {
       body: destinationBody(inspect),
       endpoints,
       memory: plan.memory,
+      carried: plan.carried,
+      strategy: plan.strategy,
     };
     await using undo = new Undo((what, error) => log.error({ migration: this.id, what, error: explain(error) }, 'could not undo a step'));
     const promise = (): Promise<Outcome> => peer.call<Outcome>('/v1/moves/outcome', { id: this.id });
@@ -167,6 +177,7 @@ export class Move {
       this.#timeline.thawed(arrived.now - arrived.released);
     } else this.#timeline.thawed();
     this.#enter('released');
+    const pages = plan.strategy === 'postcopy' ? await step('fetch pages', () => this.#lend(entry, departure)) : 'whole';
     await journal.write({ ...entry, state: 'left' });
 
     this.#enter('cleaned');
@@ -174,6 +185,10 @@ export class Move {
       this.#warn(`something is left to clean up at ${this.#deps.self}: ${explain(error)}`);
       log.error({ migration: this.id, error: explain(error) }, 'could not clean up after a move');
     });
+    if (pages !== 'whole') {
+      this.#lost = true;
+      throw new CoatError('container-lost', `${plan.name} ran on ${peer.name} before all of its memory was there, and had to be ended: ${pages.replace(/^lost /, '')}`, { hint: `docker start it on ${peer.name}; its files are there` });
+    }
   }
 
   /**
@@ -193,6 +208,19 @@ export class Move {
         if (!told) this.#warn(`${this.#request.to} does not answer; the container stands still until it says whether it runs there`);
         told = true;
       }
+    }
+  }
+
+  /** Gives the destination the memory that it runs without. Here the processes stand still until it has it all. */
+  async #lend(entry: SourceEntry, departure: Departure): Promise<PagesOutcome> {
+    await this.#deps.journal.write({ ...entry, state: 'lending' });
+    const tell = this.#progress('memory');
+    const carried = departure.bytes.memory;
+    try {
+      return await lend(this.#deps, entry, () => tell((departure.bytes.memory = carried + this.#lenders.lent(this.id))));
+    } finally {
+      departure.bytes.memory = carried + this.#lenders.lent(this.id);
+      this.#lenders.forget(this.id);
     }
   }
 
@@ -232,6 +260,7 @@ export class Move {
       from: this.#deps.self,
       to: this.#request.to,
       outcome,
+      ...(this.#strategy === undefined ? {} : { strategy: this.#strategy }),
       ...(blackout === undefined ? {} : { blackout }),
       total: this.#timeline.now(),
       phases: this.#timeline.perPhase(),

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { CoatError } from '../../../driver/host/errors.ts';
 import type { Log } from '../../../driver/host/log.ts';
 import { operate, renameOperation } from '../../../driver/host/operation.ts';
-import type { Finding, HostFile, Listing, MigrationEvent, MigrationRequest, NetworkDetails, Setup, Status, Version } from '../api.ts';
+import { type Finding, type HostFile, type Listing, type MigrationEvent, type MigrationRequest, type NetworkDetails, type Setup, type Status, strategies, type Version } from '../api.ts';
 import { CONTENT_TYPE } from '../metrics/serve.ts';
 import { problemOf, statusOf } from '../peers/problem.ts';
 import type { AskedNetwork } from '../../engine/networks.ts';
@@ -33,6 +33,7 @@ const Migration = z.strictObject({
   container: z.string().min(1),
   to: z.string().min(1),
   keep: z.boolean().optional(),
+  strategy: z.enum([...strategies, 'auto']).optional(),
 });
 
 const NewNetwork = z.strictObject({
@@ -71,8 +72,8 @@ export function localApp(doors: LocalDoors): Express {
   app.post('/v1/migrations', async (request, response) => {
     const body = Migration.safeParse(request.body ?? {});
     if (!body.success) throw new CoatError('bad-request', z.prettifyError(body.error).replaceAll('\n', ' '));
-    const { keep, ...wanted } = body.data;
-    await streamMigration(doors, keep === undefined ? wanted : { ...wanted, keep }, response);
+    const { keep, strategy, ...wanted } = body.data;
+    await streamMigration(doors, { ...wanted, ...(keep === undefined ? {} : { keep }), ...(strategy === undefined ? {} : { strategy }) }, response);
   });
   clusterRoutes(app, doors.cluster);
   app.use((request) => {

@@ -40,6 +40,8 @@ export function whereabouts({ outcome, container, from, to, blackout }: Report):
       return 'Nothing was changed.';
     case 'rolled-back':
       return `Everything was undone: ${container} is on ${from}${blackout === undefined ? '' : `, and stood still for ${duration(blackout)}`}.`;
+    case 'lost':
+      return `${container} runs nowhere any more: it was ended on ${to}, and what ${from} had of it was removed.`;
     case 'in-doubt':
       return `${container} stays frozen on ${from} until ${to} can say whether it runs there: see 'docker coat status'.`;
   }

@@ -1,0 +1,12 @@
+/** Files by which the agent and the pager of an arriving container know of each other, in the directory of its restore. */
+export const FILES = {
+  /** Where the pager takes connections; one at a time is used, the last. */
+  socket: 'pager',
+  pid: 'pager.pid',
+  /** Process number of the container's first process, from CRIU's action script. */
+  init: 'init.pid',
+  /** Why the agent makes the pager give up. */
+  why: 'pager.why',
+  /** `whole`, or `lost` and why; the pager has ended then. */
+  outcome: 'pager.outcome',
+} as const;

@@ -1,0 +1,124 @@
+import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
+import type { Duplex } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { codeOf, explain } from '../../driver/host/errors.ts';
+import { findContainer } from '../criu/container.ts';
+import { isFrozen, processes } from '../criu/freezer.ts';
+import { HEAD, Messages, MOST_PAGES, bytesOf, decodeHead, encodeHead } from '../transfer/pages.ts';
+import type { PageRequest } from '../criu/pageserver.ts';
+import type { PeerRoutes } from '../agent/peer.ts';
+import type { PagesOutcome } from './fetch.ts';
+import type { JournalEntry } from './journal.ts';
+import type { MoverDependencies } from './ports.ts';
+import { type Lending, type Outcome, parse, Reference } from './protocol.ts';
+
+/** How often a destination is asked whether it has everything, ms. */
+const ASK_EVERY_MS = 100;
+
+type SourceEntry = Extract<JournalEntry, { role: 'source' }>;
+type Lender = Pick<MoverDependencies, 'host' | 'journal' | 'log'>;
+
+/**
+ * Gives out memory of containers that run elsewhere already, out of their processes that stand still here. Nothing is kept but
+ * what the journal says, so that it goes on after the agent was restarted.
+ */
+export class Lenders {
+  readonly #deps: Lender;
+  readonly #bytes = new Map<string, number>();
+
+  constructor(deps: Lender) {
+    this.#deps = deps;
+  }
+
+  register(routes: PeerRoutes): void {
+    routes.call('/v1/moves/lends', async (body, from): Promise<Lending> => {
+      const { id } = parse(Reference, body);
+      return { state: (await this.#memories(id, from)) ? 'here' : 'gone' };
+    });
+    routes.tunnel('/v1/moves/pages', (way, query, from) => {
+      void this.#lend(way, query.get('id') ?? '', from).catch((error: unknown) => {
+        this.#deps.log.warn({ migration: query.get('id'), error: explain(error) }, 'could not give out memory');
+        way.destroy();
+      });
+    });
+  }
+
+  /** How much has been given out since this agent began. */
+  lent(id: string): number {
+    return this.#bytes.get(id) ?? 0;
+  }
+
+  forget(id: string): void {
+    this.#bytes.delete(id);
+  }
+
+  async #lend(way: Duplex, id: string, from: string): Promise<void> {
+    const pids = await this.#memories(id, from);
+    if (!pids) throw new Error('there is none');
+    const files = new Map([...pids].map(([inner, pid]) => [inner, openSync(this.#deps.host.path(`/proc/${pid}/mem`), 'r')]));
+    way.once('close', () => {
+      for (const file of files.values()) closeSync(file);
+      files.clear();
+    });
+    const requests = new Messages(HEAD, decodeHead, () => 0, (request) => {
+      const data = memoryOf(files.get(request.pid), request);
+      this.#bytes.set(id, this.lent(id) + data.length);
+      way.write(encodeHead({ ...request, pages: data.length === 0 ? 0 : request.pages }));
+      if (data.length > 0) way.write(data);
+    });
+    // a request is answered whole before the next is taken, and the other side never has many under way
+    way.on('data', (bytes: Buffer) => requests.take(bytes));
+    way.once('end', () => way.destroy());
+  }
+
+  /** Process numbers as the container counts, and as the host does; nothing where the memory is not here, or is not that of then. */
+  async #memories(id: string, from: string): Promise<Map<number, number> | undefined> {
+    const entry = await this.#deps.journal.read(id);
+    if (entry?.role !== 'source' || entry.peer !== from || (entry.state !== 'doubt' && entry.state !== 'lending')) return undefined;
+    const container = await findContainer(this.#deps.host, entry.containerId).catch(() => undefined);
+    if (!container || !(await isFrozen(this.#deps.host, container).catch(() => false))) return undefined;
+    const pids = await processes(this.#deps.host, container);
+    return pids.length === 0 ? undefined : new Map(pids.map((pid) => [this.#innerPid(pid), pid]));
+  }
+
+  /** In its innermost namespace (proc_pid_status(5), NSpid). */
+  #innerPid(pid: number): number {
+    const status = readFileSync(this.#deps.host.path(`/proc/${pid}/status`), 'utf8');
+    return Number(/^NSpid:.*?(\d+)$/m.exec(status)?.[1] ?? pid);
+  }
+}
+
+/** Pages of a process; nothing where they cannot all be read. */
+function memoryOf(file: number | undefined, request: PageRequest): Buffer {
+  const nothing = Buffer.alloc(0);
+  if (file === undefined || request.pages > MOST_PAGES) return nothing;
+  const data = Buffer.allocUnsafeSlow(bytesOf(request));
+  try {
+    for (let done = 0; done < data.length; ) {
+      const count = readSync(file, data, done, data.length - done, request.address + done);
+      if (count === 0) return nothing;
+      done += count;
+    }
+    return data;
+  } catch {
+    return nothing;
+  }
+}
+
+/**
+ * Waits until the destination has all memory of a container, or has lost it: takes as long as it takes, since the source must
+ * not thaw whatever happens.
+ */
+export async function lend({ peers, log }: Pick<MoverDependencies, 'peers' | 'log'>, { id, peer }: SourceEntry, tell: () => void = () => undefined): Promise<PagesOutcome> {
+  for (; ; await sleep(ASK_EVERY_MS)) {
+    tell();
+    try {
+      const { state, pages } = await peers.get(peer).call<Outcome>('/v1/moves/outcome', { id }, { timeout: 5_000 });
+      if (state === 'aborted') return `lost ${peer} does not know it any more`;
+      if (pages !== 'fetching') return pages ?? 'whole';
+    } catch (error) {
+      if (codeOf(error) === 'unknown-host') return `lost ${peer} was taken out of the cluster`;
+      log.debug({ migration: id, error: explain(error) }, 'a destination cannot be asked for what it has of the memory');
+    }
+  }
+}

@@ -1,0 +1,112 @@
+import type { Duplex } from 'node:stream';
+import { answerHead, closeAnswer, type PageRequest, readRequest, REQUEST_LENGTH } from '../criu/pageserver.ts';
+import { bytesOf, decodeHead, encodeHead, HEAD, Messages } from '../transfer/pages.ts';
+import { type Chunk, PageStore } from './store.ts';
+
+/** So many chunks are asked for ahead of CRIU. A page that somebody waits for comes behind them, so they are few. */
+const AHEAD = 4;
+
+/**
+ * Stands between `criu lazy-pages` and the hosts' agents: CRIU never notices that a connection broke, as it would give up, and the
+ * kernel would fill the missing pages with zeroes. What was asked for and has not come when a connection breaks is asked for
+ * again on the next.
+ */
+export class Pager {
+  readonly #criu: Duplex;
+  readonly #store = new PageStore();
+  readonly #load: (store: PageStore) => void;
+  readonly #failed: (why: Error) => void;
+  /** What CRIU wants, which must be answered in this order. */
+  readonly #wanted: PageRequest[] = [];
+  #way: Duplex | undefined;
+  #loaded = false;
+  /** Whether CRIU has begun to fetch what no process waits for. */
+  #ahead = false;
+
+  /**
+   * @param load says which pages there are, when CRIU wants the first of them
+   * @param failed told when it cannot go on; nothing more is answered then
+   */
+  constructor(criu: Duplex, load: (store: PageStore) => void, failed: (why: Error) => void) {
+    this.#criu = criu;
+    this.#load = load;
+    this.#failed = failed;
+    const requests = new Messages(REQUEST_LENGTH, (bytes) => readRequest(bytes), () => 0, (request) => this.#want(request));
+    criu.on('data', (bytes: Buffer) => this.#tried(() => requests.take(bytes)));
+    criu.on('error', () => undefined);
+  }
+
+  /** From now on pages are asked for here. */
+  connect(way: Duplex): void {
+    this.#way?.destroy();
+    this.#way = way;
+    const answers = new Messages(HEAD, decodeHead, bytesOf, (head, data) => this.#came(head, data));
+    way.on('data', (bytes: Buffer) => this.#tried(() => answers.take(bytes)));
+    way.on('error', () => undefined);
+    way.on('close', () => {
+      if (this.#way === way) this.#way = undefined;
+    });
+    for (const chunk of this.#store.asked()) this.#send(chunk);
+  }
+
+  #tried(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.#failed(error as Error);
+    }
+  }
+
+  #want(request: PageRequest | 'close'): void {
+    if (request === 'close') {
+      this.#criu.write(closeAnswer());
+      return;
+    }
+    if (!this.#loaded) this.#load(this.#store);
+    this.#loaded = true;
+    this.#wanted.push(request);
+    this.#ask(this.#store.find(request));
+    // a fault is for one page
+    if (request.pages > 1 && !this.#ahead) {
+      this.#ahead = true;
+      for (let i = 0; i < AHEAD; i++) this.#askNext();
+    }
+    this.#answer();
+  }
+
+  #came(head: PageRequest, data: Buffer): void {
+    if (head.pages === 0) throw new Error('the source does not have the pages any more');
+    const chunk = this.#store.find(head);
+    // asked for twice, on two connections
+    if (chunk.state === 'asked') this.#store.came(chunk, data);
+    if (this.#ahead) this.#askNext();
+    this.#answer();
+  }
+
+  #answer(): void {
+    for (let first = this.#wanted[0]; first; first = this.#wanted[0]) {
+      const chunk = this.#store.find(first);
+      this.#ask(chunk);
+      if (chunk.state !== 'here') return;
+      this.#wanted.shift();
+      const { head, data } = this.#store.give(chunk, first);
+      this.#criu.write(answerHead(head));
+      this.#criu.write(data);
+    }
+  }
+
+  #askNext(): void {
+    const next = this.#store.nextAway();
+    if (next) this.#ask(next);
+  }
+
+  #ask(chunk: Chunk): void {
+    if (chunk.state === 'asked' || chunk.state === 'here') return;
+    chunk.state = 'asked';
+    this.#send(chunk);
+  }
+
+  #send(chunk: Chunk): void {
+    this.#way?.write(encodeHead(chunk));
+  }
+}

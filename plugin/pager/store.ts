@@ -1,0 +1,75 @@
+import type { PageRange } from '../criu/pagemap.ts';
+import { PAGE, type PageRequest } from '../criu/pageserver.ts';
+import { MOST_PAGES } from '../transfer/pages.ts';
+
+/** Some neighbouring pages of a process, which travel together. */
+export interface Chunk extends PageRequest {
+  /** `given`: it was here, and is fetched again only when somebody wants it again. */
+  state: 'away' | 'asked' | 'here' | 'given';
+  data?: Buffer;
+  /** How many of its pages have been given out since it came. */
+  given: number;
+}
+
+/**
+ * Which pages there are to come, and those that have come and are not wanted yet. Whatever was given out once can be given out
+ * again: a process that forks wants pages twice.
+ */
+export class PageStore {
+  readonly #chunks: Chunk[] = [];
+  readonly #processes = new Map<number, Chunk[]>();
+  #next = 0;
+
+  add(pid: number, ranges: readonly PageRange[]): void {
+    const chunks = ranges.flatMap(({ address, pages }) =>
+      Array.from({ length: Math.ceil(pages / MOST_PAGES) }, (_, i): Chunk => ({
+        pid,
+        address: address + i * MOST_PAGES * PAGE,
+        pages: Math.min(MOST_PAGES, pages - i * MOST_PAGES),
+        state: 'away',
+        given: 0,
+      })),
+    );
+    this.#chunks.push(...chunks);
+    this.#processes.set(pid, chunks.sort((a, b) => a.address - b.address));
+  }
+
+  /** @throws Error for a page that was never announced */
+  find({ pid, address }: PageRequest): Chunk {
+    const chunks = this.#processes.get(pid) ?? [];
+    let [low, high] = [0, chunks.length - 1];
+    while (low < high) {
+      const middle = Math.ceil((low + high) / 2);
+      if (chunks[middle]!.address <= address) low = middle;
+      else high = middle - 1;
+    }
+    const chunk = chunks[low];
+    if (chunk && address >= chunk.address && address < chunk.address + chunk.pages * PAGE) return chunk;
+    throw new Error(`CRIU wants the page ${address.toString(16)} of process ${pid}, which nobody has`);
+  }
+
+  /** The next that nobody has asked for yet. */
+  nextAway(): Chunk | undefined {
+    while (this.#chunks[this.#next] && this.#chunks[this.#next]!.state !== 'away') this.#next += 1;
+    return this.#chunks[this.#next++];
+  }
+
+  /** All that is on its way. */
+  asked(): Chunk[] {
+    return this.#chunks.filter(({ state }) => state === 'asked');
+  }
+
+  came(chunk: Chunk, data: Buffer): void {
+    Object.assign(chunk, { state: 'here', data, given: 0 } satisfies Partial<Chunk>);
+  }
+
+  /** As many of the wanted pages as the chunk has. What a chunk has is forgotten once all was given. */
+  give(chunk: Chunk, { pid, address, pages }: PageRequest): { head: PageRequest; data: Buffer } {
+    const from = address - chunk.address;
+    const count = Math.min(pages, chunk.pages - from / PAGE);
+    const data = chunk.data!.subarray(from, from + count * PAGE);
+    chunk.given += count;
+    if (chunk.given >= chunk.pages) Object.assign(chunk, { state: 'given', data: undefined });
+    return { head: { pid, address, pages: count }, data };
+  }
+}
