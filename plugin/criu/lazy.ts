@@ -19,6 +19,8 @@ const PROGRAM = join(dirname(process.argv[1] ?? ''), 'pager.cjs');
 const SOCKET = 'lazy-pages.socket';
 /** CRIU's images, as `criu lazy-pages` sees them. */
 const IMAGES = 'lazy';
+/** CRIU asks the kernel without a pause for what is new until all pages are here, so others go first: nice(1). */
+const NICE = 5;
 /** How long a program of the host may take to start, or to end, ms. */
 const START_MS = 10_000;
 const END_MS = 10_000;
@@ -46,7 +48,7 @@ export class LazyPages {
     await mkdir(host.path(images));
     const inventory = await Inventory.make(host, images);
     const words = [criu.command, '--no-default-config', 'lazy-pages', '--page-server', '--ps-socket 3', `--images-dir ${images}`, `--work-dir ${directory}/work`, '-o lazy-pages.log'];
-    const command = `PATH=${HOST_PATH}; ${criu.environment}; exec ${words.join(' ')}`;
+    const command = `PATH=${HOST_PATH}; ${criu.environment}; exec nice -n ${NICE} ${words.join(' ')}`;
     const root = host.path('');
     const [file, ...args] = outliving([process.execPath, PROGRAM, root, directory, containerId, command], root);
     spawn(file, args, { detached: true, stdio: 'ignore' }).unref();

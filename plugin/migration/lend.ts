@@ -5,7 +5,7 @@ import { codeOf, explain } from '../../driver/host/errors.ts';
 import { findContainer } from '../criu/container.ts';
 import { isFrozen, processes } from '../criu/freezer.ts';
 import { HEAD, Messages, MOST_PAGES, bytesOf, decodeHead, encodeHead } from '../transfer/pages.ts';
-import type { PageRequest } from '../criu/pageserver.ts';
+import { PAGE, type PageRequest } from '../criu/pageserver.ts';
 import type { PeerRoutes } from '../agent/peer.ts';
 import type { PagesOutcome } from './fetch.ts';
 import type { JournalEntry } from './journal.ts';
@@ -60,11 +60,13 @@ export class Lenders {
       for (const file of files.values()) closeSync(file);
       files.clear();
     });
+    const spare: Buffer[] = [];
     const requests = new Messages(HEAD, decodeHead, () => 0, (request) => {
-      const data = memoryOf(files.get(request.pid), request);
-      this.#bytes.set(id, this.lent(id) + data.length);
-      way.write(encodeHead({ ...request, pages: data.length === 0 ? 0 : request.pages }));
-      if (data.length > 0) way.write(data);
+      const buffer = spare.pop() ?? Buffer.allocUnsafeSlow(HEAD + MOST_PAGES * PAGE);
+      const length = readMemory(files.get(request.pid), request, buffer.subarray(HEAD));
+      this.#bytes.set(id, this.lent(id) + length);
+      encodeHead(length === 0 ? { ...request, pages: 0 } : request).copy(buffer);
+      way.write(buffer.subarray(0, HEAD + length), () => spare.push(buffer));
     });
     // a request is answered whole before the next is taken, and the other side never has many under way
     way.on('data', (bytes: Buffer) => requests.take(bytes));
@@ -88,20 +90,19 @@ export class Lenders {
   }
 }
 
-/** Pages of a process; nothing where they cannot all be read. */
-function memoryOf(file: number | undefined, request: PageRequest): Buffer {
-  const nothing = Buffer.alloc(0);
-  if (file === undefined || request.pages > MOST_PAGES) return nothing;
-  const data = Buffer.allocUnsafeSlow(bytesOf(request));
+/** Reads pages of a process. @returns how many bytes: all, or 0 where they cannot all be read */
+function readMemory(file: number | undefined, request: PageRequest, into: Buffer): number {
+  const length = bytesOf(request);
+  if (file === undefined || length > into.length) return 0;
   try {
-    for (let done = 0; done < data.length; ) {
-      const count = readSync(file, data, done, data.length - done, request.address + done);
-      if (count === 0) return nothing;
+    for (let done = 0; done < length; ) {
+      const count = readSync(file, into, done, length - done, request.address + done);
+      if (count === 0) return 0;
       done += count;
     }
-    return data;
+    return length;
   } catch {
-    return nothing;
+    return 0;
   }
 }
 

@@ -4,7 +4,9 @@ import { bytesOf, decodeHead, encodeHead, HEAD, Messages } from '../transfer/pag
 import { type Chunk, PageStore } from './store.ts';
 
 /** So many chunks are asked for ahead of CRIU. A page that somebody waits for comes behind them, so they are few. */
-const AHEAD = 4;
+const AHEAD = 6;
+/** CRIU lets the container go in this time, ms, and whatever else the processors do meanwhile would make it stand still longer. */
+const AHEAD_AFTER_MS = 50;
 
 /**
  * Stands between `criu lazy-pages` and the hosts' agents: CRIU never notices that a connection broke, as it would give up, and the
@@ -20,7 +22,8 @@ export class Pager {
   readonly #wanted: PageRequest[] = [];
   #way: Duplex | undefined;
   #loaded = false;
-  /** Whether CRIU has begun to fetch what no process waits for. */
+  /** Begins when CRIU has begun to fetch what no process waits for, a moment before the container runs. */
+  #start: NodeJS.Timeout | undefined;
   #ahead = false;
 
   /**
@@ -67,10 +70,7 @@ export class Pager {
     this.#wanted.push(request);
     this.#ask(this.#store.find(request));
     // a fault is for one page
-    if (request.pages > 1 && !this.#ahead) {
-      this.#ahead = true;
-      for (let i = 0; i < AHEAD; i++) this.#askNext();
-    }
+    if (request.pages > 1) this.#start ??= setTimeout(() => this.#tried(() => this.#goAhead()), AHEAD_AFTER_MS);
     this.#answer();
   }
 
@@ -90,9 +90,16 @@ export class Pager {
       if (chunk.state !== 'here') return;
       this.#wanted.shift();
       const { head, data } = this.#store.give(chunk, first);
+      this.#criu.cork();
       this.#criu.write(answerHead(head));
       this.#criu.write(data);
+      this.#criu.uncork();
     }
+  }
+
+  #goAhead(): void {
+    this.#ahead = true;
+    for (let i = 0; i < AHEAD; i++) this.#askNext();
   }
 
   #askNext(): void {
