@@ -6,7 +6,7 @@ import { arrivalBundle, type OciConfig, RESTORE_OPTIONS } from '../criu/bundle.t
 import { Door } from '../criu/door.ts';
 import { DESCRIPTORS, LAZY_FLAG, sharedFlags } from '../criu/dump.ts';
 import { Inventory, INVENTORY } from '../criu/inventory.ts';
-import { giveUpPages, LazyPages } from '../criu/lazy.ts';
+import { giveUpPages, LazyPages, pagerAlive } from '../criu/lazy.ts';
 import { lastErrors } from '../criu/log.ts';
 import type { HostSide } from '../criu/host.ts';
 import { mountMemory, PAGES, releaseMemory, reserveMemory, unmountMemory } from '../criu/memory.ts';
@@ -189,6 +189,8 @@ export class Arrival {
       await this.#inventory!.give(this.#heldInventory);
       await this.timeline.step('… until the pid', () => heard('pid'));
       await Promise.all([this.timeline.step('… until ready', () => heard('ready')), this.timeline.step('… until start', () => heard('start'))]);
+      // without it the memory that is missing would be zeroes
+      if (this.lazy && !pagerAlive(this.#deps.host, this.#directory)) throw new Error('what fetches its memory has ended');
       this.#door!.go();
       await this.timeline.step('… until it runs', () => heard('resumes'));
     } catch (error) {
