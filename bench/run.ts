@@ -51,7 +51,7 @@ export async function measure(lab: Lab, workload: Workload, way: Way, { moves: w
   for (let i = 0; i < wanted && failure === undefined; i += 1) {
     const from = Date.now();
     try {
-      const report = await way.move(lab, SERVER, SIDES[i % 2]!, SIDES[(i + 1) % 2]!, signal);
+      const report = await way.move(lab, SERVER, SIDES[i % 2]!, SIDES[(i + 1) % 2]!, signal, workload.options);
       await sleep(PAUSE_MS, undefined, { signal });
       done.push({ from, to: Date.now(), report });
       tell(i + 1, report);

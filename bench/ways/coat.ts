@@ -6,8 +6,8 @@ import type { Way } from './way.ts';
 /** The command that users have, on the host that has the container. */
 export const coat: Way = {
   about: 'docker coat migrate',
-  async move(lab, container, from, to, signal) {
-    const argv = lab.host(from).command(['docker', 'coat', 'migrate', '--json', container, to]);
+  async move(lab, container, from, to, signal, options = []) {
+    const argv = lab.host(from).command(['docker', 'coat', 'migrate', '--json', ...options, container, to]);
     const { stdout, code } = await run(argv, { okCodes: [0, 1], timeout: 300_000, signal });
     const document = JSON.parse(stdout) as Report & { problem?: Problem };
     if (code === 0) return document;

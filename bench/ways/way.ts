@@ -5,5 +5,5 @@ import type { Lab } from '../../lab/lab.ts';
 export interface Way {
   about: string;
   /** @throws CoatError when the container does not run at the destination afterwards */
-  move(lab: Lab, container: string, from: string, to: string, signal: AbortSignal): Promise<Report>;
+  move(lab: Lab, container: string, from: string, to: string, signal: AbortSignal, options?: readonly string[]): Promise<Report>;
 }

@@ -15,12 +15,8 @@ import { HOST_PATH } from './wrapper.ts';
 
 /** Beside the agent's own program, see image/build.ts. */
 const PROGRAM = join(dirname(process.argv[1] ?? ''), 'pager.cjs');
-/** Where `criu lazy-pages` waits for the processes of a restore (criu/uffd.c, LAZY_PAGES_SOCK_NAME), in its work directory. */
-const SOCKET = 'lazy-pages.socket';
 /** CRIU's images, as `criu lazy-pages` sees them. */
 const IMAGES = 'lazy';
-/** CRIU asks the kernel without a pause for what is new until all pages are here, so others go first: nice(1). */
-const NICE = 5;
 /** How long a program of the host may take to start, or to end, ms. */
 const START_MS = 10_000;
 const END_MS = 10_000;
@@ -47,8 +43,8 @@ export class LazyPages {
     const images = `${directory}/${IMAGES}`;
     await mkdir(host.path(images));
     const inventory = await Inventory.make(host, images);
-    const words = [criu.command, '--no-default-config', 'lazy-pages', '--page-server', '--ps-socket 3', `--images-dir ${images}`, `--work-dir ${directory}/work`, '-o lazy-pages.log'];
-    const command = `PATH=${HOST_PATH}; ${criu.environment}; exec nice -n ${NICE} ${words.join(' ')}`;
+    const words = [criu.command, '--no-default-config', 'lazy-pages', '--page-server', '--ps-socket 3', '--status-fd 4', `--images-dir ${images}`, `--work-dir ${directory}/work`, '-o lazy-pages.log'];
+    const command = `PATH=${HOST_PATH}; ${criu.environment}; exec ${words.join(' ')}`;
     const root = host.path('');
     const [file, ...args] = outliving([process.execPath, PROGRAM, root, directory, containerId, command], root);
     spawn(file, args, { detached: true, stdio: 'ignore' }).unref();
@@ -65,8 +61,8 @@ export class LazyPages {
     // CRIU takes the names of its images from the directory it was started with
     for (const name of names) if (name !== INVENTORY) symlinkSync(`../images/${name}`, this.#host.path(`${this.#directory}/${IMAGES}/${name}`));
     await this.#inventory.give(inventory);
-    const socket = this.#host.path(`${this.#directory}/work/${SOCKET}`);
-    await until('CRIU to take processes in', () => access(socket).then(() => true, () => false), { timeout: START_MS, every: 1 }).catch(async (cause: unknown) => {
+    // that its socket is there (criu/uffd.c, LAZY_PAGES_SOCK_NAME) does not say yet that it listens
+    await until('CRIU to take processes in', () => access(this.#host.path(`${this.#directory}/${FILES.ready}`)).then(() => true, () => false), { timeout: START_MS, every: 1 }).catch(async (cause: unknown) => {
       const log = await readFile(this.#host.path(`${this.#directory}/work/lazy-pages.log`), 'utf8').catch(() => '');
       throw new CoatError('pager', `what fetches memory has failed: ${lastErrors(log)}`, { cause });
     });

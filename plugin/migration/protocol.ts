@@ -90,9 +90,9 @@ export interface Outcome {
   pages?: 'fetching' | 'whole' | `lost ${string}` | undefined;
 }
 
-/** `later`: it may have the memory, but cannot say so yet. */
+/** Whether the source has memory that the destination runs a container without. */
 export interface Lending {
-  state: 'here' | 'gone' | 'later';
+  state: 'here' | 'gone';
 }
 
 /** A message checked against its schema, or a sentence about what is wrong with it. */

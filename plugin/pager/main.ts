@@ -1,11 +1,13 @@
 import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
+import { setPriority } from 'node:os';
 import { join } from 'node:path';
 import { explain } from '../../driver/host/errors.ts';
 import { createHostSide } from '../criu/host.ts';
 import { lazyRanges, pagemapOf } from '../criu/pagemap.ts';
 import { FILES } from '../criu/pagerfiles.ts';
 import { Pager } from './pager.ts';
+import { PageStore } from './store.ts';
 
 /**
  * A process of its own for one container that has been restored without its memory: it starts `criu lazy-pages` and gives it
@@ -17,21 +19,23 @@ import { Pager } from './pager.ts';
 /** How long the end of a killed container is waited for, ms. */
 const KILL_MS = 5_000;
 
+/** From its first fetch on CRIU asks the kernel without a pause for what is new (criu/uffd.c, handle_requests), so others go first: nice(1). */
+const NICE = { background: 15, running: 5 } as const;
+
 const [root = '', directory = '', containerId = '', command = ''] = process.argv.slice(2);
 const host = createHostSide(root);
 const at = (name: string): string => join(host.path(directory), name);
 
-const criu = host.spawn(['sh', '-c', command], { stdio: ['ignore', 'ignore', 'ignore', 'pipe'] });
-const pager = new Pager(
-  criu.stdio[3] as Socket,
-  (store) => {
-    for (const name of readdirSync(at('images'))) {
-      const pid = pagemapOf(name);
-      if (pid !== undefined) store.add(pid, lazyRanges(readFileSync(at(`images/${name}`))));
-    }
-  },
-  (error) => giveUp(explain(error)),
-);
+const criu = host.spawn(['sh', '-c', command], { stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'] });
+const pager = new Pager(criu.stdio[3] as Socket, {
+  load: () => new PageStore(new Map(readdirSync(at('images')).flatMap((name) => {
+    const pid = pagemapOf(name);
+    return pid === undefined ? [] : [[pid, lazyRanges(readFileSync(at(`images/${name}`)))] as const];
+  }))),
+  reached: (what) => setPriority(criu.pid!, NICE[what]),
+  failed: (error) => giveUp(explain(error)),
+});
+criu.stdio[4]!.once('data', () => writeFileSync(at(FILES.ready), ''));
 criu.on('error', (error) => giveUp(`criu lazy-pages could not be started: ${error.message}`));
 criu.on('exit', (code, signal) => {
   if (code === 0) end('whole');

@@ -1,12 +1,23 @@
 import type { Duplex } from 'node:stream';
 import { answerHead, closeAnswer, type PageRequest, readRequest, REQUEST_LENGTH } from '../criu/pageserver.ts';
 import { bytesOf, decodeHead, encodeHead, HEAD, Messages } from '../transfer/pages.ts';
-import { type Chunk, PageStore } from './store.ts';
+import type { Chunk, PageStore } from './store.ts';
 
 /** So many chunks are asked for ahead of CRIU. A page that somebody waits for comes behind them, so they are few. */
 const AHEAD = 6;
+/** Ranges of up to so many pages are fetched before the container runs: there is little of them, and it will want them first. */
+const EARLY_PAGES = 64;
 /** CRIU lets the container go in this time, ms, and whatever else the processors do meanwhile would make it stand still longer. */
 const AHEAD_AFTER_MS = 50;
+
+export interface PagerEffects {
+  /** Which pages there are; asked when CRIU's images are there. */
+  load(): PageStore;
+  /** CRIU begins to fetch what no process waits for, a moment before the container runs; and then it runs. */
+  reached(what: 'background' | 'running'): void;
+  /** It cannot go on; nothing more is answered then. */
+  failed(why: Error): void;
+}
 
 /**
  * Stands between `criu lazy-pages` and the hosts' agents: CRIU never notices that a connection broke, as it would give up, and the
@@ -15,31 +26,28 @@ const AHEAD_AFTER_MS = 50;
  */
 export class Pager {
   readonly #criu: Duplex;
-  readonly #store = new PageStore();
-  readonly #load: (store: PageStore) => void;
-  readonly #failed: (why: Error) => void;
+  readonly #effects: PagerEffects;
+  #loaded: PageStore | undefined;
   /** What CRIU wants, which must be answered in this order. */
   readonly #wanted: PageRequest[] = [];
   #way: Duplex | undefined;
-  #loaded = false;
-  /** Begins when CRIU has begun to fetch what no process waits for, a moment before the container runs. */
   #start: NodeJS.Timeout | undefined;
-  #ahead = false;
+  /** Up to which size ranges are fetched that nobody has asked for. */
+  #most = EARLY_PAGES;
 
-  /**
-   * @param load says which pages there are, when CRIU wants the first of them
-   * @param failed told when it cannot go on; nothing more is answered then
-   */
-  constructor(criu: Duplex, load: (store: PageStore) => void, failed: (why: Error) => void) {
+  constructor(criu: Duplex, effects: PagerEffects) {
     this.#criu = criu;
-    this.#load = load;
-    this.#failed = failed;
-    const requests = new Messages(REQUEST_LENGTH, (bytes) => readRequest(bytes), () => 0, (request) => this.#want(request));
+    this.#effects = effects;
+    const requests = new Messages(REQUEST_LENGTH, readRequest, () => 0, (request) => this.#want(request));
     criu.on('data', (bytes: Buffer) => this.#tried(() => requests.take(bytes)));
     criu.on('error', () => undefined);
   }
 
-  /** From now on pages are asked for here. */
+  get #store(): PageStore {
+    return (this.#loaded ??= this.#effects.load());
+  }
+
+  /** From now on pages are asked for here. CRIU's images must be there. */
   connect(way: Duplex): void {
     this.#way?.destroy();
     this.#way = way;
@@ -49,14 +57,18 @@ export class Pager {
     way.on('close', () => {
       if (this.#way === way) this.#way = undefined;
     });
-    for (const chunk of this.#store.asked()) this.#send(chunk);
+    this.#tried(() => {
+      const asked = this.#store.asked();
+      for (const chunk of asked) this.#send(chunk);
+      if (asked.length === 0) this.#askAhead();
+    });
   }
 
   #tried(work: () => void): void {
     try {
       work();
     } catch (error) {
-      this.#failed(error as Error);
+      this.#effects.failed(error as Error);
     }
   }
 
@@ -65,13 +77,20 @@ export class Pager {
       this.#criu.write(closeAnswer());
       return;
     }
-    if (!this.#loaded) this.#load(this.#store);
-    this.#loaded = true;
     this.#wanted.push(request);
     this.#ask(this.#store.find(request));
     // a fault is for one page
-    if (request.pages > 1) this.#start ??= setTimeout(() => this.#tried(() => this.#goAhead()), AHEAD_AFTER_MS);
+    if (request.pages > 1 && !this.#start) {
+      this.#effects.reached('background');
+      this.#start = setTimeout(() => this.#tried(() => this.#runs()), AHEAD_AFTER_MS);
+    }
     this.#answer();
+  }
+
+  #runs(): void {
+    this.#effects.reached('running');
+    this.#most = Infinity;
+    this.#askAhead();
   }
 
   #came(head: PageRequest, data: Buffer): void {
@@ -79,7 +98,7 @@ export class Pager {
     const chunk = this.#store.find(head);
     // asked for twice, on two connections
     if (chunk.state === 'asked') this.#store.came(chunk, data);
-    if (this.#ahead) this.#askNext();
+    this.#askNext();
     this.#answer();
   }
 
@@ -97,13 +116,12 @@ export class Pager {
     }
   }
 
-  #goAhead(): void {
-    this.#ahead = true;
+  #askAhead(): void {
     for (let i = 0; i < AHEAD; i++) this.#askNext();
   }
 
   #askNext(): void {
-    const next = this.#store.nextAway();
+    const next = this.#store.nextAway(this.#most);
     if (next) this.#ask(next);
   }
 

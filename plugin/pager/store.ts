@@ -4,6 +4,8 @@ import { MOST_PAGES } from '../transfer/pages.ts';
 
 /** Some neighbouring pages of a process, which travel together. */
 export interface Chunk extends PageRequest {
+  /** Of how many pages the range is that it is a part of. */
+  range: number;
   /** `given`: it was here, and is fetched again only when somebody wants it again. */
   state: 'away' | 'asked' | 'here' | 'given';
   data?: Buffer;
@@ -16,22 +18,18 @@ export interface Chunk extends PageRequest {
  * again: a process that forks wants pages twice.
  */
 export class PageStore {
-  readonly #chunks: Chunk[] = [];
+  /** In the order in which they are fetched unless somebody wants another first. */
+  #chunks: Chunk[] = [];
   readonly #processes = new Map<number, Chunk[]>();
   #next = 0;
 
-  add(pid: number, ranges: readonly PageRange[]): void {
-    const chunks = ranges.flatMap(({ address, pages }) =>
-      Array.from({ length: Math.ceil(pages / MOST_PAGES) }, (_, i): Chunk => ({
-        pid,
-        address: address + i * MOST_PAGES * PAGE,
-        pages: Math.min(MOST_PAGES, pages - i * MOST_PAGES),
-        state: 'away',
-        given: 0,
-      })),
-    );
-    this.#chunks.push(...chunks);
-    this.#processes.set(pid, chunks.sort((a, b) => a.address - b.address));
+  /** Small ranges come first: a program's variables, heaps and stacks are among them, and large ones are what it rarely needs all of. */
+  constructor(processes: ReadonlyMap<number, readonly PageRange[]> = new Map()) {
+    for (const [pid, ranges] of processes) {
+      const inOrder = [...ranges].sort((a, b) => a.address - b.address);
+      this.#processes.set(pid, inOrder.flatMap((range) => chunksOf(pid, range)));
+    }
+    this.#chunks = [...this.#processes.values()].flat().sort((a, b) => a.range - b.range);
   }
 
   /** @throws Error for a page that was never announced */
@@ -48,10 +46,11 @@ export class PageStore {
     throw new Error(`CRIU wants the page ${address.toString(16)} of process ${pid}, which nobody has`);
   }
 
-  /** The next that nobody has asked for yet. */
-  nextAway(): Chunk | undefined {
+  /** The next that nobody has asked for yet. @param most pages of its range */
+  nextAway(most = Infinity): Chunk | undefined {
     while (this.#chunks[this.#next] && this.#chunks[this.#next]!.state !== 'away') this.#next += 1;
-    return this.#chunks[this.#next++];
+    const next = this.#chunks[this.#next];
+    return next && next.range <= most ? next : undefined;
   }
 
   /** All that is on its way. */
@@ -73,3 +72,13 @@ export class PageStore {
     return { head: { pid, address, pages: count }, data };
   }
 }
+
+const chunksOf = (pid: number, { address, pages }: PageRange): Chunk[] =>
+  Array.from({ length: Math.ceil(pages / MOST_PAGES) }, (_, i) => ({
+    pid,
+    address: address + i * MOST_PAGES * PAGE,
+    pages: Math.min(MOST_PAGES, pages - i * MOST_PAGES),
+    range: pages,
+    state: 'away',
+    given: 0,
+  }));

@@ -26,8 +26,8 @@ describe('completion', () => {
     [['network', 'nope', ''], []],
     [['network', 'ls', '--j'], ['--json']],
     [['ls', ''], []],
-    [['migrate', '-'], ['--json', '--quiet', '--keep', '--format', '--help']],
-    [['migrate', '-q', '--keep', '--'], ['--json', '--format', '--help']],
+    [['migrate', '-'], ['--json', '--quiet', '--keep', '--strategy', '--format', '--help']],
+    [['migrate', '-q', '--keep', '--'], ['--json', '--strategy', '--format', '--help']],
     [['nope', ''], []],
   ])('%j offers %j', async (words, values) => {
     expect(await offered(words)).toEqual(values);
