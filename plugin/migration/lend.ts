@@ -77,8 +77,9 @@ export class Lenders {
   async #memories(id: string, from: string): Promise<Map<number, number> | undefined> {
     const entry = await this.#deps.journal.read(id);
     if (entry?.role !== 'source' || entry.peer !== from || (entry.state !== 'doubt' && entry.state !== 'lending')) return undefined;
-    const container = await findContainer(this.#deps.host, entry.containerId).catch(() => undefined);
-    if (!container || !(await isFrozen(this.#deps.host, container).catch(() => false))) return undefined;
+    // what merely went wrong is no answer: the destination ends its container when it hears that there is nothing
+    const container = await findContainer(this.#deps.host, entry.containerId).catch(unless('not-running', undefined));
+    if (!container || !(await isFrozen(this.#deps.host, container).catch(unless('ENOENT', false)))) return undefined;
     const pids = await processes(this.#deps.host, container);
     return pids.length === 0 ? undefined : new Map(pids.map((pid) => [this.#innerPid(pid), pid]));
   }
@@ -89,6 +90,11 @@ export class Lenders {
     return Number(/^NSpid:.*?(\d+)$/m.exec(status)?.[1] ?? pid);
   }
 }
+
+const unless = <T>(code: string, otherwise: T) => (error: unknown): T => {
+  if (codeOf(error) === code) return otherwise;
+  throw error;
+};
 
 /** Reads pages of a process. @returns how many bytes: all, or 0 where they cannot all be read */
 function readMemory(file: number | undefined, request: PageRequest, into: Buffer): number {
