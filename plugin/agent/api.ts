@@ -147,7 +147,7 @@ export interface MigrationRequest {
   to: string;
   /** Keep the stopped container at the source, renamed, instead of removing it. */
   keep?: boolean;
-  /** How its memory gets there, see docs/migration.md. Default: `cold`. */
+  /** How its memory gets there, see docs/migration.md. Default: `auto`. */
   strategy?: Strategy | 'auto';
 }
 

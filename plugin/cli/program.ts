@@ -156,7 +156,7 @@ export function program(perform: Perform): Command {
 }
 
 const strategyOption = (): Option =>
-  new Option('--strategy <name>', 'How the memory gets there, see below (default: cold)').choices([...strategies, 'auto']);
+  new Option('--strategy <name>', 'How the memory gets there, see below (default: auto)').choices([...strategies, 'auto']);
 
 const STRATEGIES = `
 Strategies:

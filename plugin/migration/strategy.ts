@@ -1,8 +1,8 @@
 import { CoatError } from '../../driver/host/errors.ts';
 import type { Strategy } from '../agent/api.ts';
 
-/** Where nobody says how: a container that needs two hosts for a while is somebody's choice, not ours. */
-export const DEFAULT_STRATEGY: Strategy | 'auto' = 'cold';
+/** Where nobody says how. Who would rather have a container stand still than need two hosts for some seconds says `cold`. */
+export const DEFAULT_STRATEGY: Strategy | 'auto' = 'auto';
 
 /** What a link between hosts carries where nobody knows, bytes a second: 10 Gbit/s. */
 const LINK = 1.25e9;
