@@ -49,10 +49,11 @@ describe.skipIf(!possible)('etcd', () => {
   describe('behind the guard', () => {
     let server: Server;
     let rights: Judge = () => [];
+    let keeps: 'member' | undefined;
     const guarded = (): EtcdStore => new EtcdStore(() => connected(connect(join(base, 'guard'))));
     beforeAll(async () => {
       // what of it a host may write: test/unit/rights
-      const guard = new Guard({ socketPath: etcd.socket, find: (name) => ({ name, address: '192.0.2.1' }), judge: (...all) => rights(...all) });
+      const guard = new Guard({ socketPath: etcd.socket, find: (name) => ({ name, address: '192.0.2.1', store: keeps }), judge: (...all) => rights(...all) });
       server = createServer({ allowHalfOpen: true }, (socket) => guard.take(socket, 'h2'));
       await new Promise<void>((resolve) => server.listen(join(base, 'guard'), resolve));
     });
@@ -77,6 +78,11 @@ describe.skipIf(!possible)('etcd', () => {
       await expect(host.delete(theirs.key, 'any')).rejects.toMatchObject({ code: 'store-refused' });
       expect(await store.get(theirs.key)).toEqual(theirs);
       await host.delete('claims/10.42.0.0-24/10.42.0.3', 'any');
+      // on the same connection, once it keeps the store too
+      keeps = 'member';
+      await host.delete(theirs.key, 'any');
+      keeps = undefined;
+      await expect(host.put(theirs.key, theirs.value, 'absent')).rejects.toMatchObject({ code: 'store-refused' });
       await Promise.all([store.close(), host.close()]);
       rights = () => [];
     });

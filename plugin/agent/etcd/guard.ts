@@ -5,7 +5,7 @@ import { codeOf, type CoatError, explain } from '../../../driver/host/errors.ts'
 import { KeyedQueue } from '../../../driver/host/queue.ts';
 import { StoreAwayError } from '../../../driver/store/store.ts';
 import type { Member } from '../membership.ts';
-import { forbidden } from '../rights/change.ts';
+import { forbidden, MAY } from '../rights/change.ts';
 import { judge } from '../rights/rights.ts';
 import { EtcdClient } from './client.ts';
 import { PREFIX } from './messages.ts';
@@ -88,12 +88,17 @@ export class Guard {
       const done = await this.#turns.run(placeOf(wanted), async () => {
         // who has given up waiting would not know that it is done after all
         if (answer.destroyed) throw new StoreAwayError(new Error('nobody waits for it any more'));
-        return transact(this.#etcd, member, wanted, this.#options.judge ?? judge);
+        return transact(this.#etcd, member, wanted, this.#judgeFor(member));
       });
       answer.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(done));
     } catch (error) {
       this.#refuse(answer, error);
     }
+  }
+
+  /** One that keeps the store by now may have come this way before it did. */
+  #judgeFor({ store }: Member): Judge {
+    return store === undefined ? (this.#options.judge ?? judge) : () => MAY;
   }
 
   #refuse(answer: ServerResponse, error: unknown): void {

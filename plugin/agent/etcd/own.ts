@@ -36,6 +36,8 @@ export class OwnEtcd {
   #runs = false;
   #joining: readonly string[] = [];
   readonly #clients = new Set<Duplex>();
+  /** Those that lead to etcd past the guard, with the hosts they are from. */
+  readonly #unguarded = new Map<Duplex, string>();
   readonly #guard: Guard;
 
   constructor(options: OwnEtcdOptions) {
@@ -80,6 +82,7 @@ export class OwnEtcd {
   async follow(): Promise<void> {
     const { membership, log } = this.#options;
     if (!this.#runs) return;
+    for (const [stream, from] of this.#unguarded) if (membership.find(from)?.store === undefined) stream.destroy();
     const others = membership.all().map(({ name }) => name).filter((name) => name !== membership.me.name);
     await this.#relays.follow(others).catch((error: unknown) => log.error({ reason: explain(error) }, 'the ways to the etcd of other hosts are not complete'));
   }
@@ -107,8 +110,10 @@ export class OwnEtcd {
       if (!this.#runs) return void stream.destroy();
       this.#clients.add(stream.once('close', () => this.#clients.delete(stream)));
       // a host that keeps the store too could ask its own
-      if (membership.find(from)?.store !== undefined) passOn(stream, this.#child.socket);
-      else this.#guard.take(stream, from);
+      if (membership.find(from)?.store !== undefined) {
+        this.#unguarded.set(stream.once('close', () => this.#unguarded.delete(stream)), from);
+        passOn(stream, this.#child.socket);
+      } else this.#guard.take(stream, from);
     });
     routes.tunnel(MEMBERS, (stream, _query, from) => {
       this.#isMember(from).then((is) => {
