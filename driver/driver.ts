@@ -92,6 +92,8 @@ export interface Driver {
   /** Until it is taken or {@link withdraw}n, this arrival's address goes to the engine's next container that asks for any. */
   offer(network: string, ip: string): Promise<void>;
   withdraw(network: string, ip: string): void;
+  /** Frees an address of this host's that no container has any more: Docker's word for it is not heard while the address is about to move. */
+  giveBack(network: string, ip: string): Promise<void>;
   /** What fits through the tunnels to all peers now, bytes. */
   mtu(): Promise<number>;
   /** What this host has routes to inside the pool of subnets. */
@@ -234,6 +236,7 @@ export async function createDriver(options: DriverOptions): Promise<Driver> {
       if (local.arrivalAt(network, ip)) await offers.open(network, ip);
     },
     withdraw: (network, ip) => offers.close(network, ip),
+    giveBack: (network, ip) => at(network, ip, () => releases.release(network, ip)),
     mtu,
     routes,
     networksOnEngine: () => local.networks.values(),

@@ -4,7 +4,7 @@ import { canonical, withoutLength } from '../ipam/address.ts';
 import { used } from '../ipam/spares.ts';
 import { removeNetns } from '../kernel/netns.ts';
 import { createVeth, freshPort, linkExists } from '../kernel/veth.ts';
-import { firstClaim, mayUse, taken } from '../overlay/claims.ts';
+import { comesLater, firstClaim, mayUse, taken } from '../overlay/claims.ts';
 import { endpointMac, innerName, linkOf, portName } from '../overlay/names.ts';
 import { addressesOf, Claim, claimPath, type Network } from '../overlay/records.ts';
 import { changeRecord } from '../store/change.ts';
@@ -35,6 +35,10 @@ export async function createEndpoint(room: Room, { NetworkID, EndpointID, Interf
   if (arrival && arrival.ip6 !== ip6) throw new CoatError('other-address', `the container arriving at ${ip} has ${arrival.ip6 ?? 'no IPv6 address'} as well, not ${ip6 ?? 'none'}`);
   const reserved = addressesOf({ ip, ip6 }).find((address) => network.reserved?.includes(address));
   if (reserved !== undefined) throw new CoatError('address-reserved', `the address ${reserved} is reserved (--aux-address)`);
+
+  if (!arrival && !known && comesLater(room.replica.claims.get(`${network.key}/${ip}`), room.host)) {
+    throw new CoatError('address-promised', `the address ${ip} is that of a container which is being moved here, and runs where it was`, { hint: 'its move starts it; docker coat history shows how far that is' });
+  }
 
   if (macsOf(room, network, ip).has(mac)) throw new CoatError('mac-taken', `the MAC ${mac} belongs to another container of the network`, { hint: 'choose another --mac-address, or none' });
   if (ip6 !== undefined) await claimAs(room, network, ip6, {});

@@ -6,6 +6,9 @@ import type { Claim } from './records.ts';
 /** Whether a host may plumb an endpoint at this address: it owns it, or a container is on its way there. */
 export const mayUse = (claim: Claim, host: string): boolean => claim.host === host || claim.movingTo === host;
 
+/** Whether the container of an address is only announced on a host. What the engine starts there of itself would be a second one. */
+export const comesLater = (claim: Claim | undefined, host: string): boolean => claim !== undefined && claim.host !== host && claim.movingTo === host && claim.redirect !== host;
+
 /**
  * Whether an address goes back when Docker on `host` says it is done with it. The source of a move
  * says so late, when the address already is another host's or about to be, and so does a

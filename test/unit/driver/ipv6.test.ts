@@ -194,6 +194,10 @@ describe('a network with both', () => {
     for (const address of ['10.42.0.2', 'fd00:42::2']) await store.put(`claims/${KEY}/${address}`, { ...(await claim(address)), movingTo: 'b' }, 'any');
     await b.driver.settled((await store.list('')).revision);
     expect([await lease(b, Pool4, '10.42.0.2'), await lease(b, Pool6, 'fd00:42::2')]).toEqual([ip, ip6]);
+    // what Docker starts there of itself would be a second one, until its frames go there
+    await expect(endpoint(b, ip, ip6)).rejects.toThrow('is being moved here');
+    for (const address of ['10.42.0.2', 'fd00:42::2']) await store.put(`claims/${KEY}/${address}`, { ...(await claim(address)), redirect: 'b' }, 'any');
+    await b.driver.settled((await store.list('')).revision);
     await expect(endpoint(b, ip, 'fd00:42::9/64')).rejects.toThrow();
     await endpoint(b, ip, ip6);
     // neither side frees what is on its way
