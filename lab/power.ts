@@ -6,7 +6,7 @@ import { boot } from './boot.ts';
 import type { LabHost } from './host.ts';
 import { engineRoot } from './images/all.ts';
 import { buildIn, type Tell } from './images/build.ts';
-import { killGroup, makeHostCgroups } from './kernel/cgroups.ts';
+import { killGroup, makeHostCgroups, removeContainers } from './kernel/cgroups.ts';
 import { limit, plugIn, unplug } from './kernel/underlay.ts';
 import { FileLock } from './lock.ts';
 import { labPlaces } from './places.ts';
@@ -16,6 +16,7 @@ import type { LabSpec } from './spec.ts';
 /** As a power cut: processes and network are gone, the disk stays. */
 export async function switchOff(lab: string, host: string): Promise<void> {
   await killGroup(lab, host);
+  await removeContainers(lab, host);
   await unplug(lab, host);
 }
 

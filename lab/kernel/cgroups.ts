@@ -88,6 +88,14 @@ export async function removeGroup(lab: string, host?: string): Promise<void> {
   }
 }
 
+/** Removes the cgroups that a host's engine made for its containers, which are gone with its power. There must be no processes in them. */
+export async function removeContainers(lab: string, host: string): Promise<void> {
+  for (const hierarchy of await hierarchies()) {
+    const groups = (await subtree(groupIn(hierarchy, lab, host))).filter((group) => /\/docker\/[0-9a-f]{64}(\/|$)/.test(group));
+    for (const group of groups.reverse()) await until(`${group} to be empty`, () => removed(group), { timeout: 10_000 });
+  }
+}
+
 /** Process numbers in the cgroup itself, not in its children. */
 async function pidsIn(group: string): Promise<number[]> {
   const text = await readFile(join(group, 'cgroup.procs'), 'utf8').catch(() => '');
