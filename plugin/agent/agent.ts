@@ -11,6 +11,7 @@ import { aboutEngine } from '../engine/about.ts';
 import { connectEngine } from '../engine/connection.ts';
 import { createContainers } from '../engine/containers.ts';
 import { createAsked, createNetworks } from '../engine/networks.ts';
+import { History } from '../migration/history.ts';
 import { Journal } from '../migration/journal.ts';
 import { createMover } from '../migration/mover.ts';
 import { announce } from './announce.ts';
@@ -28,10 +29,13 @@ import { examine } from './local/doctor.ts';
 import { gatherStatus } from './local/status.ts';
 import { Metrics } from './metrics/metrics.ts';
 import { serveMetrics } from './metrics/serve.ts';
+import { Desk } from './migrations/desk.ts';
+import { type Load, loadOf } from './migrations/load.ts';
+import { offerMigrations } from './migrations/offers.ts';
 import { PathMtus } from './mtu/paths.ts';
 import { keepNetworks } from './networks/keep.ts';
 import { removeNetworks } from './networks/remove.ts';
-import { overlayOf } from './overlay.ts';
+import { namesOnEngine, overlayOf } from './overlay.ts';
 import type { Paths } from './paths.ts';
 import { PeerDirectory } from './peers/peers.ts';
 import { RouteTable } from './peers/routes.ts';
@@ -63,7 +67,7 @@ export async function startAgent(cluster: Cluster, paths: Paths, doors: ClusterD
   const { me } = membership;
   const version: Version = { version: VERSION, api: 1, host: me.name };
   const ending = new AbortController();
-  for (const directory of [paths.driverState, paths.journals]) await removeDrafts(directory);
+  for (const directory of [paths.driverState, paths.journals, paths.history]) await removeDrafts(directory);
 
   const peers = new PeerDirectory(membership, common.port, security);
   const routes = new RouteTable();
@@ -90,21 +94,28 @@ export async function startAgent(cluster: Cluster, paths: Paths, doors: ClusterD
   const docker = connectEngine(paths.dockerSocket);
   const host = createHostSide(paths.hostRoot);
   const criu = new CriuFinder(host, paths.criuOnHost);
-  const mover = createMover({
-    self: me.name,
-    host,
-    criu,
-    containers: createContainers(() => docker),
-    overlay: overlayOf(driver, membership, log),
-    store,
-    peers,
-    journal: new Journal(paths.journals),
-    log,
-  });
+  const containers = createContainers(() => docker);
+  const mover = createMover(
+    {
+      self: me.name,
+      host,
+      criu,
+      containers,
+      overlay: overlayOf(driver, membership, log),
+      store,
+      peers,
+      journal: new Journal(paths.journals),
+      log,
+    },
+    new History(paths.history),
+    (report) => metrics.moved(report),
+  );
+  const load = (): Promise<Load> => loadOf({ host, containers }, namesOnEngine(driver));
 
   routes.call('/v1/ping', async () => ({ ...version, now: Date.now() }));
   offerSettled(routes, driver);
   mover.register(routes);
+  offerMigrations(routes, { mover, load, log });
   const work = cluster.attach({ store, driver, etcd, peers, server, routes, log, signal: ending.signal });
 
   // the way for others to the store of this host, so before the driver, which may wait for its own way to it
@@ -130,7 +141,7 @@ export async function startAgent(cluster: Cluster, paths: Paths, doors: ClusterD
     replica: driver.replica,
     endpoints: () => driver.endpointsOnEngine().length,
     repaired: () => driver.repaired,
-    moving: () => mover.list().length,
+    moving: () => mover.moves.running().length,
     peers,
     carries: (address) => pathMtus.to(address),
   });
@@ -146,7 +157,7 @@ export async function startAgent(cluster: Cluster, paths: Paths, doors: ClusterD
       replica: driver.replica,
       engine: () => aboutEngine(docker),
       criu: () => criu.find(),
-      migrations: () => mover.list(),
+      migrations: () => mover.moves.running().map(({ id, container, from, to, phase }) => ({ id, container, from, to, phase })),
       carries: (address) => pathMtus.to(address),
       networks: networksOfAll,
     });
@@ -169,10 +180,7 @@ export async function startAgent(cluster: Cluster, paths: Paths, doors: ClusterD
       networks: () => networkDetails(driver.replica),
       createNetwork: (asked) => createAsked(docker, asked),
       metrics: () => metrics.text(),
-      migrate: (request, emit, signal) => mover.migrate(request, (event) => {
-        if (event.type === 'done' || event.type === 'failed') metrics.moved(event.report);
-        emit(event);
-      }, signal),
+      migrations: new Desk({ me: me.name, mover, peers, members: () => membership.all(), claims: () => driver.replica.claims.values(), load, log }),
       ...installationDoors({ host, docker, paths, log }),
       cluster: doors,
       log,

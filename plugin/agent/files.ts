@@ -18,6 +18,7 @@ const PLACES: readonly HostFile[] = [
   { path: '/var/lib/coat/etcd', what: "the cluster's records, on hosts that keep the store", goesWith: OURS },
   { path: '/var/lib/coat/driver', what: "this host's copy of the records", goesWith: OURS },
   { path: '/var/lib/coat/journals', what: 'moves that have not ended', goesWith: OURS },
+  { path: '/var/lib/coat/history', what: 'what became of moves', goesWith: OURS },
   { path: '/var/lib/coat', what: 'all of these, and smaller files', goesWith: OURS },
   { path: '/run/coat', what: 'sockets, and what containers on their way need', goesWith: OURS },
   { path: '/run/docker/plugins/coat.sock', what: 'the driver, under the name coat', goesWith: OURS },

@@ -21,6 +21,7 @@ export function overlayOf(driver: Driver, membership: Membership, log: Log): Ove
     letsChoose: (network) => driver.letsChoose(network),
     offer: (network, ip) => driver.offer(network, ip),
     withdraw: (network, ip) => driver.withdraw(network, ip),
+    giveBack: (network, ip) => driver.giveBack(network, ip),
     settled: (revision, timeout) => driver.settled(revision, timeout),
     networksOnEngine: () => networksOf(driver),
     hosts: () => membership.all().map(({ name }) => name),
@@ -30,4 +31,9 @@ export function overlayOf(driver: Driver, membership: Membership, log: Log): Ove
 /** Coat's networks on this engine: Docker's id → key of the record. */
 export function networksOf(driver: Driver): Map<string, string> {
   return new Map(driver.networksOnEngine().map(({ id, network }) => [id, network.key]));
+}
+
+/** The same networks by the names that the engine has for them. */
+export function namesOnEngine(driver: Driver): Map<string, string> {
+  return new Map(driver.networksOnEngine().map(({ id, network }) => [id, network.name ?? network.subnet]));
 }

@@ -15,6 +15,8 @@ export interface Paths {
   state: string;
   driverState: string;
   journals: string;
+  /** What became of the moves from and to this host; see ../migration/history.ts. */
+  history: string;
   etcdData: string;
   /** Who this host is in a cluster it has founded or joined, with its private key; see cluster/identity.ts. */
   identity: string;
@@ -60,6 +62,7 @@ export function pathsUnder(hostRoot: string): Paths {
     state: host(STATE),
     driverState: host(`${STATE}/driver`),
     journals: host(`${STATE}/journals`),
+    history: host(`${STATE}/history`),
     etcdData: host(`${STATE}/etcd`),
     identity: host(`${STATE}/identity.json`),
     members: host(`${STATE}/members.json`),

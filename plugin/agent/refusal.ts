@@ -45,7 +45,7 @@ export function refusingAgent(error: CoatError, paths: Paths, cluster: ClusterDo
       networks: refuse,
       createNetwork: refuse,
       metrics: refuse,
-      migrate: refuse,
+      migrations: { create: refuse, get: refuse, list: refuse, cancel: refuse, follow: refuse, loads: refuse },
       ...installationDoors({ host: createHostSide(paths.hostRoot), docker: connectEngine(paths.dockerSocket), paths, log }),
       cluster,
       log,

@@ -1,6 +1,8 @@
 import { request, type IncomingMessage } from 'node:http';
 import { CoatError, codeOf, explain } from '../../driver/host/errors.ts';
-import type { Entered, Finding, HostFile, Listing, MigrationEvent, MigrationRequest, NetworkDetails, NewToken, Problem, Setup, Status, StoreHosts, Version } from '../agent/api.ts';
+import type {
+  Entered, Finding, HostFile, HostLoad, Listing, Migration, MigrationDetails, MigrationEvent, MigrationFilter, MigrationList, MigrationRequest, NetworkDetails, NewToken, NumberedEvent, Problem, Setup, Status, StoreHosts, Version,
+} from '../agent/api.ts';
 import { pathsUnder } from '../agent/paths.ts';
 import { lines } from '../../driver/host/lines.ts';
 
@@ -85,15 +87,45 @@ export class Agent {
     return this.#cluster('demote', { host });
   }
 
+  /** Begins a move. It goes on by itself. */
+  create(wanted: MigrationRequest): Promise<Migration> {
+    return this.#call('POST', '/v1/migrations', ANSWER_MS, wanted);
+  }
+
+  migrations(filter: Partial<Record<keyof MigrationFilter, string | number>> = {}, timeout?: number): Promise<MigrationList> {
+    const query = new URLSearchParams(Object.entries(filter).map(([name, value]): [string, string] => [name, String(value)])).toString();
+    return this.#call('GET', `/v1/migrations${query === '' ? '' : `?${query}`}`, timeout);
+  }
+
+  migration(id: string): Promise<MigrationDetails> {
+    return this.#call('GET', `/v1/migrations/${id}`);
+  }
+
+  cancel(id: string): Promise<Migration> {
+    return this.#call('POST', `/v1/migrations/${id}/cancel`);
+  }
+
+  hosts(): Promise<HostLoad[]> {
+    return this.#call('GET', '/v1/hosts');
+  }
+
+  openapi(): Promise<object> {
+    return this.#call('GET', '/v1/openapi.json');
+  }
+
   /**
-   * Asks for a migration and yields its events. Ends quietly when the agent goes away in the middle:
-   * whether the last event was `done` or `failed` is for the caller to see. `signal` closes the
-   * connection, by which the agent cancels.
+   * The events of a move from a number on, as far as this connection carries; see ../agent/local/stream.ts. Ends quietly when the agent goes away in the
+   * middle. `signal` closes the connection, and nothing else.
    */
-  async *migrate(wanted: MigrationRequest, signal: AbortSignal): AsyncGenerator<MigrationEvent, void> {
-    const response = await this.#ask('POST', '/v1/migrations', signal, wanted);
+  async *events(id: string, after: number, signal: AbortSignal): AsyncGenerator<NumberedEvent, void> {
+    const response = await this.#ask('GET', `/v1/migrations/${id}/events`, signal, undefined, after === 0 ? {} : { 'last-event-id': String(after) });
     try {
-      for await (const line of lines(response)) yield JSON.parse(line) as MigrationEvent;
+      let seq = after;
+      for await (const line of lines(response)) {
+        const [field, value = ''] = split(line);
+        if (field === 'id') seq = Number(value);
+        if (field === 'data') yield { seq, event: JSON.parse(value) as MigrationEvent };
+      }
     } catch (error) {
       if (error instanceof SyntaxError) throw new CoatError('bad-answer', 'The coat agent sent an event that is not JSON.', { cause: error });
       if (codeOf(error) !== 'ECONNRESET' && !signal.aborted) throw error;
@@ -117,18 +149,25 @@ export class Agent {
     }
   }
 
-  /** Resolves with a response of status 200; any other becomes the Problem it carries. */
-  async #ask(method: string, path: string, signal: AbortSignal, body?: unknown): Promise<IncomingMessage> {
+  /** Resolves with a response of a status from 200 on; one from 300 on becomes the Problem it carries. */
+  async #ask(method: string, path: string, signal: AbortSignal, body?: unknown, more: Record<string, string> = {}): Promise<IncomingMessage> {
     const response = await new Promise<IncomingMessage>((resolve, reject) => {
-      const headers = body === undefined ? {} : { 'content-type': 'application/json' };
+      const headers = { ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...more };
       const asked = request({ socketPath: this.socket, method, path, signal, headers, agent: false });
       asked.on('response', resolve);
       asked.on('error', (error) => reject(signal.aborted ? error : unreachable(error, this.socket)));
       asked.end(body === undefined ? undefined : JSON.stringify(body));
     });
-    if (response.statusCode === 200) return response;
-    throw refusal(response.statusCode ?? 0, await text(response));
+    const { statusCode = 0 } = response;
+    if (statusCode >= 200 && statusCode < 300) return response;
+    throw refusal(statusCode, await text(response));
   }
+}
+
+/** `field: value`, as a line of server-sent events is. */
+function split(line: string): [field: string, value?: string] {
+  const at = line.indexOf(': ');
+  return at === -1 ? [line] : [line.slice(0, at), line.slice(at + 2)];
 }
 
 async function text(response: IncomingMessage): Promise<string> {

@@ -32,11 +32,41 @@ async function candidates({ program, words, toComplete, agent }: Wish): Promise<
   if (toComplete.startsWith('-') && !words.includes('--')) return given.length > 0 && command.commands.length > 0 ? [] : flags(command, words);
   if (command.commands.length > 0) return given.length > 0 ? [] : verbs(command, undefined);
   if (command.name() === 'help' && given.length === 0) return verbs(program, command);
-  if (['rm', 'promote'].includes(command.name()) && given.length === 0) return hosts(agent).catch(() => []);
+  const option = optionBefore(command, words);
+  if (option !== undefined) return valuesOf(option, agent).catch(() => []);
+  if (['rm', 'promote', 'drain'].includes(command.name()) && given.length === 0) return hosts(agent).catch(() => []);
   if (command.name() === 'demote' && given.length === 0) return keepers(agent).catch(() => []);
+  if (command.name() === 'cancel') return given.length > 0 ? [] : moves(agent, { state: 'running' }).catch(() => []);
+  if (command.name() === 'inspect' && command.parent === program) return given.length > 0 ? [] : moves(agent, { limit: 20 }).catch(() => []);
   if (command.name() === 'inspect') return networks(agent).then((all) => all.filter(({ value }) => !given.includes(value)), () => []);
-  if (command.name() !== 'migrate' || given.length > 1) return [];
-  return names(agent, given[0]).catch(() => []);
+  if (command.name() !== 'migrate') return [];
+  return names(agent, given, words.includes('--all-on-network')).catch(() => []);
+}
+
+/** The option whose value is to come next. */
+function optionBefore(command: Command, words: readonly string[]): string | undefined {
+  const option = command.options.find(({ long, short }) => long === words.at(-1) || short === words.at(-1));
+  return option?.required ? option.long : undefined;
+}
+
+async function valuesOf(option: string, agent: Wish['agent']): Promise<Candidate[]> {
+  switch (option) {
+    case '--from':
+    case '--to':
+    case '--host':
+      return (await (await agent()).listing(PATIENCE_MS)).hosts.map(({ name, address }) => ({ value: name, about: address }));
+    case '--all-on-network':
+      return networks(agent);
+    case '--container':
+      return containers(await agent());
+    default:
+      return [];
+  }
+}
+
+async function moves(agent: Wish['agent'], filter: { state?: string; limit?: number }): Promise<Candidate[]> {
+  const { migrations } = await (await agent()).migrations(filter, PATIENCE_MS);
+  return migrations.map(({ id, container, from, to, outcome, phase }) => (filter.state === 'running' ? { value: container, about: `${from} to ${to}, ${phase}` } : { value: id.slice(0, 8), about: `${container}: ${from} to ${to}, ${outcome ?? phase}` }));
 }
 
 /** The verb that is there already, whole, and what follows it without its flags and their values. */
@@ -82,14 +112,21 @@ async function keepers(agent: Wish['agent']): Promise<Candidate[]> {
   return all.filter(({ store }) => store !== undefined).map(({ name, address }) => ({ value: name, about: address }));
 }
 
-/** Containers of this host; with a container given, the hosts it can go to. */
-async function names(agent: Wish['agent'], container: string | undefined): Promise<Candidate[]> {
+/** Containers, and once there is one, the hosts as well. */
+async function names(agent: Wish['agent'], given: readonly string[], network: boolean): Promise<Candidate[]> {
   const local = await agent();
-  if (container !== undefined) return hosts(agent);
-  const [{ endpoints }, { host: here }] = await Promise.all([local.listing(PATIENCE_MS), local.version(PATIENCE_MS)]);
-  const own = new Map<string, string>();
-  for (const endpoint of endpoints) {
-    if (endpoint.container !== undefined && endpoint.host === here) own.set(endpoint.container, `${endpoint.ip} in ${endpoint.network}`);
-  }
-  return [...own].map(([value, about]) => ({ value, about }));
+  const all = await local.listing(PATIENCE_MS);
+  const hosts = all.hosts.map(({ name, address }) => ({ value: name, about: address }));
+  const on = (name: string): string[] => all.endpoints.filter(({ container, host }) => container !== undefined && host === name).map(({ container }) => container!);
+  if (network) return given.length > 0 ? [] : hosts;
+  if (hosts.some(({ value }) => value === given.at(-1))) return [];
+  const rest = (await containers(local)).filter(({ value }) => !given.includes(value));
+  // not the one that has them all already
+  return given.length === 0 ? rest : [...hosts.filter(({ value }) => !given.every((name) => on(value).includes(name))), ...rest];
+}
+
+async function containers(agent: Agent): Promise<Candidate[]> {
+  const { endpoints } = await agent.listing(PATIENCE_MS);
+  const found = new Map(endpoints.flatMap(({ container, ip, network, host }) => (container === undefined ? [] : [[container, `${ip} in ${network}, on ${host}`] as const])));
+  return [...found].map(([value, about]) => ({ value, about }));
 }

@@ -61,7 +61,7 @@ function misuse(error: CommanderError, args: readonly string[], commands: Comman
 
 /** The verb that was meant, after the group it is in. */
 function verbAmong(args: readonly string[], commands: Command): Command[] {
-  const verb = commands.commands.find((command) => args.includes(command.name()));
+  const verb = args.map((arg) => commands.commands.find((command) => command.name() === arg)).find((command) => command !== undefined);
   return verb === undefined ? [] : [verb, ...verbAmong(args.slice(args.indexOf(verb.name()) + 1), verb)];
 }
 

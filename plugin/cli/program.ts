@@ -2,7 +2,7 @@ import { Command, Option } from 'commander';
 import { CoatError } from '../../driver/host/errors.ts';
 import { parseFormat } from './format/format.ts';
 import type { Form } from './format/show.ts';
-import { strategies, type Strategy } from '../agent/api.ts';
+import { moveVerbs } from './moves.ts';
 import type { Scene } from './scene.ts';
 import type { InitOptions } from './verbs/cluster.ts';
 import type { CreateOptions } from './verbs/network.ts';
@@ -12,7 +12,8 @@ export type Perform = (options: { json?: true }, verb: (scene: Scene) => Promise
 
 const AFTER = `
 Exit codes: 0 done; 1 refused, failed or undone; 125 wrong command line; 130 cancelled.
-COAT_SOCKET names the agent's socket, if it is not /run/coat/agent.sock.`;
+COAT_SOCKET names the agent's socket, if it is not /run/coat/agent.sock.
+COAT_PATIENCE says for how many seconds an agent may be away in the middle of a move (30).`;
 
 /** An option that may be given several times. */
 const also = (value: string, before: string[] = []): string[] => [...before, value];
@@ -33,17 +34,7 @@ export function program(perform: Perform): Command {
     .configureHelp({ subcommandTerm: (command) => command.name() })
     .addHelpText('after', AFTER);
 
-  root.command('migrate')
-    .description('Move a running container to another host')
-    .argument('<container>', 'name or id of a container on this host')
-    .argument('<host>', "name of the destination, as 'docker coat ls' shows it")
-    .option('--json', 'Print the report as one JSON document and nothing else')
-    .option('-q, --quiet', 'Print nothing but errors')
-    .option('--keep', 'Keep the stopped container here, renamed, instead of removing it')
-    .addOption(strategyOption())
-    .addHelpText('after', STRATEGIES)
-    .action((container: string, to: string, options: Form & { quiet?: true; keep?: true; strategy?: Strategy | 'auto' }) =>
-      perform(options, async (scene) => (await import('./verbs/migrate.ts')).migrate(scene, { container, to, ...options })));
+  moveVerbs(root, perform);
 
   root.command('ls')
     .description('List hosts, networks, and where each container is')
@@ -137,6 +128,10 @@ export function program(perform: Perform): Command {
       .action((host: string, options: { json?: true }) => perform(options, async (scene) => (await import('./verbs/store.ts')).store(scene, verb, host, options)));
   }
 
+  root.command('api')
+    .description("Print the description of the agent's API, an OpenAPI document")
+    .action(() => perform({}, async (scene) => (await import('./verbs/api.ts')).api(scene)));
+
   root.command('version')
     .description("Show this program's version and the agent's")
     .option('--json', 'Print one JSON document')
@@ -155,18 +150,8 @@ export function program(perform: Perform): Command {
   return root;
 }
 
-const strategyOption = (): Option =>
-  new Option('--strategy <name>', 'How the memory gets there, see below (default: auto)').choices([...strategies, 'auto']);
-
-const STRATEGIES = `
-Strategies:
-  cold      all memory is carried while the container stands still
-  postcopy  the container goes on at once, and its memory follows. Until the last of it has come the container needs
-            both hosts: if the source or the way to it dies meanwhile, the container is lost
-  auto      postcopy where there is so much memory that cold would be felt and both hosts can, otherwise cold`;
-
 /** The verbs that print records. */
-const FORMATTED = new Set(['migrate', 'ls', 'inspect', 'status', 'doctor', 'setup', 'init', 'token', 'join', 'version']);
+const FORMATTED = new Set(['migrate', 'drain', 'history', 'ls', 'inspect', 'status', 'doctor', 'setup', 'init', 'token', 'join', 'version']);
 
 const formatOption = (): Option =>
   new Option('--format <template>', "Print with a template instead, as docker's own --format: 'json', 'table …' or fields such as {{.Host}}").argParser(parseFormat).conflicts('json');

@@ -3,6 +3,7 @@ import type { Readable } from 'node:stream';
 import { CoatError } from '../../driver/host/errors.ts';
 import { apiOf } from './connection.ts';
 import { inVersion } from './version.ts';
+import { type ContainerEvent, watchContainer } from './watch.ts';
 
 /** What `docker inspect` says of a container, as far as a move reads it; the rest is passed on as it is. */
 export interface Inspect {
@@ -58,6 +59,14 @@ export interface EngineFacts {
   memory: number;
 }
 
+/** A running container, in a list. */
+export interface Running {
+  id: string;
+  name: string;
+  /** Docker's ids of the networks it is on. */
+  networks: string[];
+}
+
 /** The few things a move asks of the engine. */
 export interface Containers {
   /** `undefined` where there is none. */
@@ -67,6 +76,12 @@ export interface Containers {
   start(id: string): Promise<void>;
   /** Stops and removes it, with its anonymous volumes; one that is gone already is fine. */
   remove(id: string): Promise<void>;
+  /** One that has ended is fine. @param signal its number */
+  kill(id: string, signal: string): Promise<void>;
+  /** See {@link watchContainer}. */
+  watch(id: string, on: (event: ContainerEvent) => void): Promise<() => void>;
+  /** Those that run. */
+  running(): Promise<Running[]>;
   rename(id: string, name: string): Promise<void>;
   setRestartPolicy(id: string, policy: RestartPolicy): Promise<void>;
   image(ref: string): Promise<{ id: string; tags: string[]; size: number } | undefined>;
@@ -90,6 +105,14 @@ export function createContainers(connect: () => Docker): Containers {
     },
     async remove(id) {
       await unlessAbsent(connect().getContainer(id).remove({ force: true, v: true }));
+    },
+    async kill(id, signal) {
+      await unlessAbsent(connect().getContainer(id).kill({ signal }));
+    },
+    watch: (id, on) => watchContainer(connect(), id, on),
+    async running() {
+      const all = await connect().listContainers();
+      return all.map(({ Id, Names, NetworkSettings }) => ({ id: Id, name: Names[0]?.slice(1) ?? Id.slice(0, 12), networks: Object.values(NetworkSettings.Networks).map(({ NetworkID }) => NetworkID) }));
     },
     async rename(id, name) {
       await connect().getContainer(id).rename({ name });
@@ -123,8 +146,8 @@ async function unlessAbsent<T>(answer: Promise<T>): Promise<T | undefined> {
     return await answer;
   } catch (error) {
     const { statusCode } = error as { statusCode?: number };
-    // 409 while the engine removes it already
-    if (statusCode === 404 || (statusCode === 409 && /removal .* in progress/i.test((error as Error).message))) return undefined;
+    // 409 while the engine removes it already, or when there is nothing to send a signal to
+    if (statusCode === 404 || (statusCode === 409 && /removal .* in progress|is not running/i.test((error as Error).message))) return undefined;
     throw error;
   }
 }

@@ -3,6 +3,7 @@ import { CoatError } from '../../driver/host/errors.ts';
 import { addressesOf, Claim, claimPath } from '../../driver/overlay/records.ts';
 import { changeStored } from '../../driver/store/change.ts';
 import type { Store } from '../../driver/store/store.ts';
+import type { MoverDependencies } from './ports.ts';
 
 /** Where an endpoint is found: its network, and its addresses there. */
 export const Address = z.object({ network: z.string(), ip: z.string(), ip6: z.string().optional() });
@@ -43,6 +44,12 @@ export const withdraw =
     const { redirect: _redirect, movingTo: _movingTo, ...rest } = claim;
     return rest;
   };
+
+/** Takes the announcement of a move back, whatever has become of the container meanwhile. */
+export async function keepHere({ store, overlay, self }: Pick<MoverDependencies, 'store' | 'overlay' | 'self'>, address: Address): Promise<void> {
+  await changeClaim(store, address, withdraw(self));
+  for (const ip of addressesOf(address)) await overlay.giveBack(address.network, ip);
+}
 
 /** The destination takes the address over: a higher epoch wins over whatever the source still says. */
 export const takeOver =

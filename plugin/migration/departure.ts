@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { type Duplex, Readable } from 'node:stream';
 import { CoatError, explain } from '../../driver/host/errors.ts';
 import { armDump, type ArmedDump, DESCRIPTORS, forgetDump } from '../criu/dump.ts';
-import { freeze, processes, thaw } from '../criu/freezer.ts';
+import { freeze, isFrozen, processes, thaw } from '../criu/freezer.ts';
 import { linkPages, mountMemory, PAGES, releaseMemory, reserveMemory, unmountMemory } from '../criu/memory.ts';
 import type { Peer } from '../agent/peer.ts';
 import { conclude, follow, isPages, type Sizes } from '../transfer/follow.ts';
@@ -93,6 +93,12 @@ export class Departure {
   /** Has the connections open that the blackout will use at once: a handshake costs both hosts some 10 ms of processor. */
   async warmUp(): Promise<void> {
     await Promise.all(Array.from({ length: CONNECTIONS }, () => this.#peer.call('/v1/ping', {})));
+  }
+
+  /** @throws CoatError `paused` where somebody else holds its processes, who would not like them thawed here or running there */
+  async mustRun(): Promise<void> {
+    const held = await isFrozen(this.#deps.host, this.#plan.container).catch(() => false);
+    if (held) throw new CoatError('paused', `${this.#plan.name} was paused meanwhile`, { hint: `docker unpause ${this.#plan.name}, and move it again` });
   }
 
   freeze(): Promise<void> {

@@ -23,6 +23,8 @@ export interface Overlay {
   offer(network: string, ip: string): Promise<void>;
   /** until now. */
   withdraw(network: string, ip: string): void;
+  /** Frees an address that stays with this host after all, if its container has ended meanwhile. */
+  giveBack(network: string, ip: string): Promise<void>;
   /** Nothing goes into or out of the local endpoint any more. */
   cut(network: string, ip: string): Promise<{ written: Promise<void> }>;
   uncut(network: string, ip: string): Promise<void>;

@@ -18,6 +18,7 @@ import { type Step, strategies } from '../agent/api.ts';
  *     pages        ←                     a tunnel for memory out of the frozen processes, see transfer/pages.ts; made again when it breaks
  *     lends        ← → Lending           whether the source still has it
  *     outcome    → Outcome               what became of it; afterwards it cannot become anything else
+ *     signal     Signal → {}             what the container was sent at the source when it had gone over
  */
 export const Id = z.string().regex(/^[0-9a-z-]{1,64}$/);
 
@@ -70,6 +71,9 @@ export const Preparation = z.object({
 export type Preparation = z.infer<typeof Preparation>;
 
 export const Reference = z.object({ id: Id });
+
+/** By its number (signal(7)). */
+export const Signal = z.object({ id: Id, signal: z.string().regex(/^\d{1,2}$/) });
 
 /** runc's `descriptors.json`, which it reads before it starts CRIU. */
 export const Arming = z.object({ id: Id, descriptors: z.string() });

@@ -13,7 +13,7 @@ import { fetchPages, type PagesOutcome } from './fetch.ts';
 import type { JournalEntry } from './journal.ts';
 import type { MoverDependencies } from './ports.ts';
 import { refusalAtDestination } from './preflight.ts';
-import { type Arrival as Arrived, Arming, Offer, type Outcome, parse, Preparation, Reference, type Verdict } from './protocol.ts';
+import { type Arrival as Arrived, Arming, Offer, type Outcome, parse, Preparation, Reference, Signal, type Verdict } from './protocol.ts';
 import { unpinned } from './spec.ts';
 
 type Entry = Extract<JournalEntry, { role: 'destination' }>;
@@ -59,6 +59,10 @@ export class Receiver {
       // whoever asks will send no more: what waits for it is to end
       this.#arrivals.get(id)?.stopReceiving();
       return inTurn(id, () => this.#outcome(id, from));
+    });
+    routes.call('/v1/moves/signal', (body) => {
+      const { id, signal } = parse(Signal, body);
+      return inTurn(id, () => this.#signal(id, signal));
     });
     routes.call('/v1/moves/finish', (body) => inTurn(parse(Reference, body).id, () => this.#finish(parse(Reference, body).id)));
   }
@@ -196,6 +200,13 @@ export class Receiver {
     // a promise about a move this host never heard of: should its first message come late, it is refused
     else await this.#remember({ role: 'destination', id, container: '', peer: from, endpoints: [], state: 'aborted' });
     return { state: 'aborted' };
+  }
+
+  /** The container was sent a signal at the source when it had gone over. */
+  async #signal(id: string, signal: string): Promise<Record<string, never>> {
+    const entry = await this.#entry(id);
+    if (entry?.state === 'running' && entry.containerId !== undefined) await this.#deps.containers.kill(entry.containerId, signal);
+    return {};
   }
 
   async #finish(id: string): Promise<Record<string, never>> {

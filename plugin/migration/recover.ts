@@ -4,7 +4,7 @@ import { findContainer } from '../criu/container.ts';
 import { endDump, forgetDump } from '../criu/dump.ts';
 import { thaw } from '../criu/freezer.ts';
 import { unmountMemory } from '../criu/memory.ts';
-import { changeClaim, withdraw } from './claims.ts';
+import { keepHere } from './claims.ts';
 import { departureDirectory, endAtSource } from './departure.ts';
 import type { JournalEntry } from './journal.ts';
 import { lend } from './lend.ts';
@@ -37,10 +37,12 @@ export async function tellWithdrawn({ journal, peers, log }: MoverDependencies, 
 /**
  * Ends a move that an earlier life of this agent began at this source: the destination is asked, as long as it takes,
  * and what it says is done. Where it cannot have committed it is asked too, so that it clears away what it has.
+ *
+ * @returns whether the container runs there
  */
-export async function recoverSource(deps: MoverDependencies, entry: SourceEntry): Promise<void> {
-  if (entry.state === 'withdrawn') return tellWithdrawn(deps, entry);
-  const { journal, peers, overlay, store, containers, host, log } = deps;
+export async function recoverSource(deps: MoverDependencies, entry: SourceEntry): Promise<Outcome['state']> {
+  if (entry.state === 'withdrawn') return tellWithdrawn(deps, entry).then(() => 'aborted');
+  const { journal, peers, overlay, containers, host, log } = deps;
   const container = await findContainer(host, entry.containerId).catch(() => undefined);
   const back = async (): Promise<void> => {
     if (container) {
@@ -50,7 +52,7 @@ export async function recoverSource(deps: MoverDependencies, entry: SourceEntry)
       await forgetDump(host, container);
       await thaw(host, container);
     }
-    for (const endpoint of entry.endpoints) await changeClaim(store, endpoint, withdraw(deps.self));
+    for (const endpoint of entry.endpoints) await keepHere(deps, endpoint);
     if (entry.restartPolicy) await containers.setRestartPolicy(entry.containerId, entry.restartPolicy);
   };
   const ask = async (): Promise<Outcome['state']> => (await peers.get(entry.peer).call<Outcome>('/v1/moves/outcome', { id: entry.id })).state;
@@ -71,7 +73,7 @@ export async function recoverSource(deps: MoverDependencies, entry: SourceEntry)
       await peers.get(entry.peer).call('/v1/moves/finish', { id: entry.id });
       await journal.remove(entry.id);
       log.info({ migration: entry.id, container: entry.container, state }, 'ended a move that was interrupted');
-      return;
+      return state;
     } catch (error) {
       log.debug({ migration: entry.id, error: explain(error) }, 'an interrupted move cannot be ended yet');
     }

@@ -3,11 +3,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { CoatError, explain } from '../../driver/host/errors.ts';
 import { Undo } from '../../driver/host/undo.ts';
 import type { MigrationEvent, MigrationRequest, Phase, Report, Strategy } from '../agent/api.ts';
-import { addressOf, announce, changeClaim, redirect, withdraw } from './claims.ts';
+import { addressOf, announce, changeClaim, keepHere, redirect, withdraw } from './claims.ts';
 import { Departure, endAtSource } from './departure.ts';
 import type { PagesOutcome } from './fetch.ts';
 import type { JournalEntry } from './journal.ts';
 import { lend, type Lenders } from './lend.ts';
+import { judge, stoppedMeanwhile } from './meddling.ts';
+import { Patience } from './patience.ts';
 import { type Plan, planMove } from './plan.ts';
 import type { MoverDependencies } from './ports.ts';
 import type { Arrival, Outcome, Preparation } from './protocol.ts';
@@ -35,6 +37,11 @@ export class Move {
   readonly #request: MigrationRequest;
   readonly #emit: Emit;
   readonly #signal: AbortSignal;
+  /** Ends the move from within: the user has done something with the container, or a phase takes too long. */
+  readonly #stop = new AbortController();
+  readonly #patience = new Patience((error) => this.#stop.abort(error));
+  /** What the container was sent when it could have gone over already. */
+  readonly #signals: string[] = [];
   readonly #timeline: Timeline;
   readonly #warnings: string[] = [];
   #departure: Departure | undefined;
@@ -48,13 +55,18 @@ export class Move {
     this.id = id;
     this.#request = request;
     this.#emit = emit;
-    this.#signal = signal;
+    this.#signal = AbortSignal.any([signal, this.#stop.signal]);
     this.#timeline = new Timeline(deps.self);
     this.#name = request.container;
   }
 
+  get to(): string {
+    return this.#request.to;
+  }
+
   /** Never throws: what happened is the last event. */
   async run(): Promise<Report> {
+    using _patience = this.#patience;
     try {
       this.#emit({ type: 'started', id: this.id, container: this.#name, from: this.#deps.self, to: this.#request.to });
       this.#enter('planned');
@@ -68,7 +80,7 @@ export class Move {
     } catch (error) {
       this.#deps.log.warn({ migration: this.id, container: this.#name, phase: this.phase, error: explain(error) }, 'a move has failed');
       const report = this.#report(this.#lost ? 'lost' : this.phase === 'planned' ? 'refused' : 'rolled-back');
-      this.#emit({ type: 'failed', problem: asProblem(error), report });
+      this.#emit({ type: 'failed', problem: asProblem(await this.#reason(error)), report });
       return report;
     }
   }
@@ -77,6 +89,12 @@ export class Move {
   connect(way: Duplex): boolean {
     this.#departure?.connect(way);
     return this.#departure !== undefined;
+  }
+
+  /** What a user did with the container says more than what broke of it. */
+  async #reason(error: unknown): Promise<unknown> {
+    if (this.#signal.aborted) return this.#signal.reason as unknown;
+    return this.phase === 'planned' ? error : ((await stoppedMeanwhile(this.#deps, this.#request.container, this.#name)) ?? error);
   }
 
   async #move(plan: Plan): Promise<void> {
@@ -116,11 +134,13 @@ export class Move {
       void tellWithdrawn(this.#deps, entry);
     });
     await journal.write(entry);
+    const unwatch = await containers.watch(inspect.Id, (event) => this.#meddled(judge(event, this.phase, plan.name)));
+    await using _watch = { [Symbol.asyncDispose]: async () => unwatch() };
 
     this.#enter('prepared');
     if (plan.verdict.image === 'absent') await step('send image', () => departure.sendImage(this.#signal, this.#progress('image')));
     for (const endpoint of endpoints) {
-      undo.add('announced claim', () => changeClaim(store, endpoint, withdraw(this.#deps.self)));
+      undo.add('announced claim', () => keepHere(this.#deps, endpoint));
       await changeClaim(store, endpoint, announce(peer.name));
     }
     undo.add('arrival', async () => {
@@ -153,6 +173,7 @@ export class Move {
     for (const warning of await step('redirect', () => redirectEverywhere(this.#deps, endpoints, redirect(peer.name), plan.reachable))) this.#warn(warning);
 
     this.#signal.throwIfAborted();
+    await departure.mustRun();
     this.#enter('frozen');
     undo.add('freeze', () => departure.thaw().then(() => this.#timeline.thawed()));
     this.#timeline.frozen();
@@ -167,6 +188,8 @@ export class Move {
       written,
     ]);
 
+    // from here on only the destination knows whether it can be taken back
+    this.#signal.throwIfAborted();
     this.#enter('restoring');
     const arrived = await this.#handOver(departure, promise);
 
@@ -177,6 +200,7 @@ export class Move {
       this.#timeline.thawed(arrived.now - arrived.released);
     } else this.#timeline.thawed();
     this.#enter('released');
+    unwatch();
     const pages = plan.strategy === 'postcopy' ? await step('fetch pages', () => this.#lend(entry, departure)) : 'whole';
     await journal.write({ ...entry, state: 'left' });
 
@@ -224,7 +248,13 @@ export class Move {
     }
   }
 
+  #meddled(answer: ReturnType<typeof judge>): void {
+    if (answer?.take === 'back') this.#stop.abort(answer.why);
+    if (answer?.take === 'along') this.#signals.push(answer.signal);
+  }
+
   async #cleanUp(plan: Plan, entry: SourceEntry, departure: Departure): Promise<void> {
+    for (const signal of this.#signals) await this.#deps.peers.get(entry.peer).call('/v1/moves/signal', { id: this.id, signal });
     await endAtSource(this.#deps, plan.container, { ...entry, name: plan.name });
     await departure.cleanUp();
     await this.#deps.peers.get(entry.peer).call('/v1/moves/finish', { id: this.id });
@@ -234,6 +264,7 @@ export class Move {
   #enter(phase: Phase): void {
     this.phase = phase;
     this.#timeline.enter(phase);
+    this.#patience.enter(phase);
     this.#emit({ type: 'phase', phase });
   }
 

@@ -1,14 +1,17 @@
 import { AsyncResource } from 'node:async_hooks';
-import express, { type ErrorRequestHandler, type Express, type Response } from 'express';
-import { z } from 'zod';
+import express, { type ErrorRequestHandler, type Express, type Request, type Response } from 'express';
 import { CoatError } from '../../../driver/host/errors.ts';
 import type { Log } from '../../../driver/host/log.ts';
-import { operate, renameOperation } from '../../../driver/host/operation.ts';
-import { type Finding, type HostFile, type Listing, type MigrationEvent, type MigrationRequest, type NetworkDetails, type Setup, type Status, strategies, type Version } from '../api.ts';
+import { operate } from '../../../driver/host/operation.ts';
+import type { Finding, HostFile, Listing, Migration, NetworkDetails, NewNetwork, NumberedEvent, Setup, Status, Version } from '../api.ts';
 import { CONTENT_TYPE } from '../metrics/serve.ts';
+import type { MigrationDoors } from '../migrations/desk.ts';
 import { problemOf, statusOf } from '../peers/problem.ts';
-import type { AskedNetwork } from '../../engine/networks.ts';
-import { type ClusterDoors, clusterRoutes } from './cluster.ts';
+import type { ClusterDoors } from './cluster.ts';
+import { openApi } from './openapi.ts';
+import { checked, expressPath, type Route } from './route.ts';
+import { routes } from './routes.ts';
+import { sendEvents } from './stream.ts';
 
 /** What the local API tells and does. */
 export interface LocalDoors {
@@ -18,34 +21,21 @@ export interface LocalDoors {
   endpoints(): Listing;
   networks(): NetworkDetails[];
   /** @returns the engine's id of it */
-  createNetwork(asked: AskedNetwork): Promise<string>;
+  createNetwork(asked: NewNetwork): Promise<string>;
   /** In the text format of Prometheus. */
   metrics(): Promise<string>;
   files(): Promise<HostFile[]>;
   /** What would be changed, or taken back, of the engine's settings; with `act`, it is. */
   setup(options: { act: boolean; undo: boolean }): Promise<Setup>;
-  migrate(request: MigrationRequest, emit: (event: MigrationEvent) => void, signal: AbortSignal): Promise<void>;
+  migrations: MigrationDoors;
   cluster: ClusterDoors;
   log: Log;
 }
 
-const Migration = z.strictObject({
-  container: z.string().min(1),
-  to: z.string().min(1),
-  keep: z.boolean().optional(),
-  strategy: z.enum([...strategies, 'auto']).optional(),
-});
+/** What is not 400 of the refusals, where another status says more to a program. */
+const STATUS: Readonly<Record<string, number>> = { 'no-such-route': 404, 'no-migration': 404, 'no-container': 404, ambiguous: 409, 'moving-already': 409, 'memory-missing': 409, 'too-late': 409 };
 
-const NewNetwork = z.strictObject({
-  name: z.string().min(1),
-  subnets: z.array(z.string()).max(2),
-  gateways: z.array(z.string()).max(2),
-  ipv6: z.boolean(),
-  internal: z.boolean(),
-  options: z.record(z.string(), z.string()),
-});
-
-/** The local API, version 1: see api.ts. */
+/** The local API, version 1: see ../api.ts. */
 export function localApp(doors: LocalDoors): Express {
   const app = express();
   app.disable('x-powered-by');
@@ -55,27 +45,9 @@ export function localApp(doors: LocalDoors): Express {
     response.on('close', AsyncResource.bind(() => doors.log.debug({ path: request.path, status: response.statusCode, ms: Math.round(performance.now() - started) }, 'answered a command')));
     next();
   }));
-  app.get('/metrics', async (_request, response) => void response.type(CONTENT_TYPE).send(await doors.metrics()));
-  app.get('/v1/version', (_request, response) => void response.json(doors.version()));
-  app.get('/v1/status', async (_request, response) => void response.json(await doors.status()));
-  app.get('/v1/doctor', async (_request, response) => void response.json(await doors.doctor()));
-  app.get('/v1/endpoints', (_request, response) => void response.json(doors.endpoints()));
-  app.get('/v1/networks', (_request, response) => void response.json(doors.networks()));
-  app.post('/v1/networks', async (request, response) => {
-    const body = NewNetwork.safeParse(request.body ?? {});
-    if (!body.success) throw new CoatError('bad-request', z.prettifyError(body.error).replaceAll('\n', ' '));
-    response.json({ id: await doors.createNetwork(body.data) });
-  });
-  app.get('/v1/files', async (_request, response) => void response.json(await doors.files()));
-  app.get('/v1/setup', async (request, response) => void response.json(await doors.setup({ act: false, undo: request.query['undo'] === 'yes' })));
-  app.post('/v1/setup', async (request, response) => void response.json(await doors.setup({ act: true, undo: request.query['undo'] === 'yes' })));
-  app.post('/v1/migrations', async (request, response) => {
-    const body = Migration.safeParse(request.body ?? {});
-    if (!body.success) throw new CoatError('bad-request', z.prettifyError(body.error).replaceAll('\n', ' '));
-    const { keep, strategy, ...wanted } = body.data;
-    await streamMigration(doors, { ...wanted, ...(keep === undefined ? {} : { keep }), ...(strategy === undefined ? {} : { strategy }) }, response);
-  });
-  clusterRoutes(app, doors.cluster);
+  const all = routes(doors);
+  app.get('/v1/openapi.json', (_request, response) => void response.json(openApi(all)));
+  for (const route of all) app[route.method](expressPath(route.path), (request, response) => answer(route, request, response));
   app.use((request) => {
     throw new CoatError('no-such-route', `there is no ${request.method} ${request.path} in this API`, { hint: 'the CLI plugin and the agent should have the same version' });
   });
@@ -87,26 +59,35 @@ export function localApp(doors: LocalDoors): Express {
     }
     const known = isBadBody(error) ? new CoatError('bad-request', `the body is not JSON: ${error.message}`) : error;
     if (!(known instanceof CoatError)) doors.log.error({ err: known }, 'a local request failed');
-    response.status(statusOf(known)).json(problemOf(known));
+    const problem = problemOf(known);
+    response.status(STATUS[problem.code] ?? statusOf(known)).json(problem);
   };
   app.use(failed);
   return app;
 }
 
-/** One event a line. Until the first one there may still be a Problem with a status of its own. */
-async function streamMigration(doors: LocalDoors, request: MigrationRequest, response: Response): Promise<void> {
-  const cancel = new AbortController();
-  response.on('close', () => {
-    if (!response.writableFinished) cancel.abort(new CoatError('cancelled', 'the migration was cancelled'));
-  });
-  response.type('application/x-ndjson');
-  const emit = (event: MigrationEvent): void => {
-    // from its first event on the operation is the move, so that what it logs, on both hosts, is found by the id in its report
-    if (event.type === 'started') renameOperation(event.id);
-    if (!response.destroyed) response.write(`${JSON.stringify(event)}\n`);
+async function answer(route: Route, request: Request, response: Response): Promise<void> {
+  const gone = new AbortController();
+  response.on('close', () => gone.abort());
+  const asked = {
+    body: checked(route.body, request.body ?? {}),
+    query: checked(route.query, request.query),
+    params: checked(route.params, request.params),
+    signal: gone.signal,
+    after: numberOf(request.get('last-event-id')),
   };
-  await doors.migrate(request, emit, cancel.signal);
-  response.end();
+  const said = await route.act(asked as never);
+  if (route.answer === 'events') return sendEvents(response, said as AsyncGenerator<NumberedEvent, void>, asked.after);
+  if (route.answer === 'text') return void response.type(CONTENT_TYPE).send(said);
+  if (route.status === 201) response.location(`${route.path}/${(said as Migration).id}`);
+  response.status(route.status).json(said);
+}
+
+/** @throws CoatError `bad-request` */
+function numberOf(lastEvent: string | undefined): number {
+  const number = Number(lastEvent ?? 0);
+  if (Number.isSafeInteger(number) && number >= 0) return number;
+  throw new CoatError('bad-request', `Last-Event-ID "${lastEvent}" is none of an event of ours`, { hint: 'leave it out to hear all events' });
 }
 
 /** body-parser's errors carry the status they stand for. */

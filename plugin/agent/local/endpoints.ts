@@ -1,5 +1,5 @@
 import type { Claim, Host, Network } from '../../../driver/overlay/records.ts';
-import type { Listing, NetworkDetails } from '../api.ts';
+import type { Listing, NetworkDetails, PublishedAt } from '../api.ts';
 
 /** What the agent knows of the cluster; the driver's replica has it. */
 export interface Known {
@@ -39,7 +39,7 @@ export function networkDetails({ networks, claims }: Known): NetworkDetails[] {
 const inUse = (claims: Known['claims']): Claim[] => [...claims.values()].filter(({ mac }) => mac !== undefined);
 
 function endpointOf({ ip, ip6, mac, host, container, movingTo, published }: Claim): Omit<Listing['endpoints'][number], 'network'> {
-  const ports = published?.flatMap((entry) => entry.ports.map((port) => ({ host: entry.host, ...port })));
+  const ports = published?.flatMap((entry) => entry.ports.map((port) => defined<PublishedAt>({ host: entry.host, hostIp: undefined, ...port })));
   return defined({ ip, ip6, host, mac, container, movingTo, ports });
 }
 

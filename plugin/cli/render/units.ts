@@ -23,3 +23,12 @@ export function duration(ms: number): string {
 export function millis(ms: number): string {
   return ms < 9.95 ? ms.toFixed(1) : String(Math.round(ms));
 }
+
+const SPANS: readonly (readonly [ms: number, name: string])[] = [[86_400_000, 'day'], [3_600_000, 'hour'], [60_000, 'minute'], [1_000, 'second']];
+
+/** How long ago, as roughly as people say it: `3 minutes ago`. */
+export function ago(ms: number): string {
+  const [span, name] = SPANS.find(([each]) => ms >= each) ?? SPANS.at(-1)!;
+  const count = Math.max(0, Math.floor(ms / span));
+  return `${count} ${name}${count === 1 ? '' : 's'} ago`;
+}

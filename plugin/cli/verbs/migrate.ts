@@ -1,53 +1,71 @@
 import { CoatError } from '../../../driver/host/errors.ts';
-import type { MigrationEvent, MigrationRequest, Problem, Report } from '../../agent/api.ts';
+import type { MigrationRequest, Report } from '../../agent/api.ts';
 import type { Agent } from '../agent.ts';
 import { exitCodes } from '../exit.ts';
-import type { Format } from '../format/format.ts';
+import { type Ended, moveOne, type Told } from '../follow.ts';
 import type { Form } from '../format/show.ts';
 import { interrupt, type Interrupt } from '../interrupt.ts';
 import { problemText } from '../problem.ts';
 import { isLive, paintFor, writeJson, type Scene } from '../scene.ts';
+import type { Wish } from '../several.ts';
 import { liveWatch, plainWatch, silentWatch, warningLine, type Watch } from '../watch.ts';
 
-type Last = Extract<MigrationEvent, { type: 'done' | 'failed' }>;
-type Options = MigrationRequest & Form & { quiet?: true };
+type How = Omit<MigrationRequest, 'container' | 'to'>;
+type Options = How & Form & { quiet?: true; parallel: number; allOnNetwork?: string };
 
 /**
- * `docker coat migrate`: exit code 0 means that the agent reported the move as done, and nothing else
+ * `docker coat migrate CONTAINER… HOST`: exit code 0 means that the agent reported each move as done, and nothing else
  * does. Progress, warnings and errors go to stderr, the breakdown to stdout; with `json` a single
  * document goes to stdout and nothing to stderr.
  */
-export async function migrate(scene: Scene, options: Options): Promise<number> {
-  const { json, format, quiet, ...wanted } = options;
+export async function migrate(scene: Scene, names: readonly string[], { json, format, quiet, parallel, allOnNetwork, ...how }: Options): Promise<number> {
+  const to = names.at(-1)!;
+  const containers = names.slice(0, -1);
+  const form: Form = { ...(json && { json }), ...(format && { format }) };
   const agent = await scene.agent();
   using stop = interrupt(scene.env);
-  const warned = new Set<string>();
-  const last = await follow(agent, wanted, stop, json || format || quiet ? silentWatch : watchFor(scene), warned);
-  if (last === undefined && stop.signal.aborted) {
-    const problem = cancelled(wanted);
-    if (json) writeJson(scene.stdout, { problem });
-    else scene.stderr.write(problemText(problem));
-    return stop.code();
-  }
-  if (last === undefined) throw abandoned();
-  if (json) writeJson(scene.stdout, last.type === 'failed' ? { ...last.report, problem: last.problem } : last.report);
-  else await tell(scene, last, { quiet, format, warned });
-  return last.type === 'done' && last.report.outcome === 'migrated' ? exitCodes.ok : exitCodes.failed;
+  if (allOnNetwork === undefined && containers.length === 1) return await single(scene, agent, { container: containers[0]!, to, ...how }, { ...form, ...(quiet && { quiet }) }, stop);
+  const wishes = allOnNetwork === undefined ? containers.map((container): Wish => ({ request: { container, to, ...how } })) : await onNetwork(agent, allOnNetwork, to, how);
+  const { moveAll } = await import('../several.ts');
+  const ended = await moveAll(scene, agent, wishes, { parallel, stop, quiet: quiet ?? (json ?? format) !== undefined });
+  const { showMoves } = await import('../render/moves.ts');
+  await showMoves(scene, form, ended, { quiet: quiet ?? false });
+  if (stop.signal.aborted) return stop.code();
+  return ended.every(({ problem }) => problem === undefined) ? exitCodes.ok : exitCodes.failed;
 }
 
-/** Shows the events as they come; resolves with the last one, or without when there was none. */
-async function follow(agent: Agent, wanted: MigrationRequest, stop: Interrupt, watch: Watch, warned: Set<string>): Promise<Last | undefined> {
-  using shown = watch;
-  try {
-    for await (const event of agent.migrate(wanted, stop.signal)) {
-      if (event.type === 'done' || event.type === 'failed') return event;
+async function onNetwork(agent: Agent, network: string, to: string, how: How): Promise<Wish[]> {
+  const { networks, endpoints } = await agent.listing();
+  const known = networks.find(({ name, subnet }) => name === network || subnet === network);
+  if (known === undefined) throw new CoatError('no-network', `There is no coat network "${network}".`, { hint: "See 'docker coat network ls'." });
+  return endpoints
+    .filter((endpoint) => endpoint.network === (known.name ?? network) && endpoint.host !== to && endpoint.container !== undefined)
+    .map(({ container, host }) => ({ request: { ...how, container: container!, to, from: host } }));
+}
+
+async function single(scene: Scene, agent: Agent, request: MigrationRequest, { json, format, quiet }: Form & { quiet?: true }, stop: Interrupt): Promise<number> {
+  const { stdout, stderr, env } = scene;
+  const warned = new Set<string>();
+  const silent = json !== undefined || format !== undefined || quiet !== undefined;
+  const ended = await shown(silent ? silentWatch : watchFor(scene), (told) => moveOne(agent, env, request, stop, told), warned, (line) => void (silent || stderr.write(`${line}\n`)));
+  const { documentOf, recordOf } = await import('../render/moves.ts');
+  if (json) writeJson(stdout, documentOf(ended));
+  else if (format !== undefined) stdout.write(await format.print([recordOf(ended)]));
+  else await tell(scene, ended, quiet ?? false);
+  if (!json) await complain(scene, ended, quiet ?? false, warned);
+  if (ended.problem?.code === 'cancelled' && stop.signal.aborted) return stop.code();
+  return ended.report?.outcome === 'migrated' && ended.problem === undefined ? exitCodes.ok : exitCodes.failed;
+}
+
+async function shown(watch: Watch, work: (told: Told) => Promise<Ended>, warned: Set<string>, say: (line: string) => void): Promise<Ended> {
+  using open = watch;
+  return work({
+    say,
+    show: (event) => {
       if (event.type === 'warning') warned.add(event.message);
-      shown.show(event);
-    }
-  } catch (error) {
-    if (!stop.signal.aborted) throw error;
-  }
-  return undefined;
+      open.show(event);
+    },
+  });
 }
 
 function watchFor({ stderr, env }: Scene): Watch {
@@ -56,29 +74,20 @@ function watchFor({ stderr, env }: Scene): Watch {
   return isLive(stderr, env) ? liveWatch(stderr, clock, paintFor(stderr, env)) : plainWatch(stderr, clock);
 }
 
-async function tell({ stdout, stderr, env }: Scene, last: Last, { quiet, format, warned }: { quiet: true | undefined; format: Format | undefined; warned: Set<string> }): Promise<void> {
-  const { report } = last;
-  const { reportText, whereabouts } = await import('../render/report.ts');
-  const done = last.type === 'done' && report.outcome === 'migrated';
-  if (format !== undefined) stdout.write(await format.print([{ ...report, blackout: report.blackout ?? 0 }]));
-  else if (done && !quiet) stdout.write(reportText(report, paintFor(stdout, env)));
+async function tell({ stdout, env }: Scene, { report, problem }: Ended, quiet: boolean): Promise<void> {
+  if (quiet || report?.outcome !== 'migrated' || problem !== undefined) return;
+  const { reportText } = await import('../render/report.ts');
+  stdout.write(reportText(report, paintFor(stdout, env)));
+}
+
+async function complain({ stderr, env }: Scene, { report, problem }: Ended, quiet: boolean, warned: Set<string>): Promise<void> {
   if (!quiet) for (const message of unsaid(report, warned)) stderr.write(`${paintFor(stderr, env).yellow(warningLine(message))}\n`);
-  if (last.type === 'failed') stderr.write(problemText(last.problem));
-  if (!done) stderr.write(`${whereabouts(report)}\n`);
+  if (problem !== undefined) stderr.write(problemText(problem));
+  if (report === undefined || (report.outcome === 'migrated' && problem === undefined)) return;
+  const { whereabouts } = await import('../render/report.ts');
+  stderr.write(`${whereabouts(report)}\n`);
 }
 
-function unsaid(report: Report, warned: Set<string>): string[] {
-  return report.warnings.filter((message) => !warned.has(message));
-}
-
-/** The connection is closed by now, which is how the agent learns of it; it tells no more. */
-function cancelled({ container }: MigrationRequest): Problem {
-  const message = `cancelling… ${container} stays on this host, unless the move is already committed.`;
-  return { code: 'cancelled', message, hint: "See 'docker coat status' and 'docker coat ls'." };
-}
-
-function abandoned(): CoatError {
-  return new CoatError('agent-away', 'The coat agent went away before it said how the migration ended.', {
-    hint: "It finishes or undoes the migration from its journal when it is back: see 'docker coat status'.",
-  });
+function unsaid(report: Report | undefined, warned: Set<string>): string[] {
+  return (report?.warnings ?? []).filter((message) => !warned.has(message));
 }

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { CoatError } from '../../../driver/host/errors.ts';
 import { silent } from '../../../driver/host/log.ts';
 import { operation } from '../../../driver/host/operation.ts';
-import type { MigrationEvent } from '../../../plugin/agent/api.ts';
+import type { Migration, MigrationEvent, NumberedEvent } from '../../../plugin/agent/api.ts';
 import { localApp, type LocalDoors } from '../../../plugin/agent/local/app.ts';
 import { listing, networkDetails } from '../../../plugin/agent/local/endpoints.ts';
 import { PendingHandler } from '../../../plugin/agent/pending.ts';
@@ -26,29 +26,32 @@ afterEach(async () => {
 
 const socketPath = (): string => join(directory, 'agent.sock');
 
-function ask(method: string, path: string, body?: string, signal?: AbortSignal): Promise<IncomingMessage> {
+function ask(method: string, path: string, body?: string, { signal, headers = {} }: { signal?: AbortSignal; headers?: Record<string, string> } = {}): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
-    const asked = request({ socketPath: socketPath(), method, path, ...(signal ? { signal } : {}) }, resolve);
+    const asked = request({ socketPath: socketPath(), method, path, headers, ...(signal ? { signal } : {}) }, resolve);
     asked.on('error', reject);
     asked.end(body);
   });
 }
 
-async function answer(method: string, path: string, body?: string): Promise<{ status: number | undefined; text: string }> {
-  const response = await ask(method, path, body);
+async function answer(method: string, path: string, body?: string, headers: Record<string, string> = {}): Promise<{ status: number | undefined; text: string }> {
+  const response = await ask(method, path, body, { headers });
   let text = '';
   for await (const chunk of response) text += String(chunk);
   return { status: response.statusCode, text };
 }
 
-const started: MigrationEvent = { type: 'started', id: '1', container: 'c', from: 'h1', to: 'h2' };
+const started: MigrationEvent = { type: 'started', id: 'm1', container: 'c', from: 'h1', to: 'h2' };
+const migration: Migration = { id: 'm1', container: 'web', from: 'h1', to: 'h2', asked: 'h1', started: 1, phase: 'planned' };
 
-async function serve(doors: Partial<LocalDoors> = {}): Promise<void> {
+async function serve(doors: Partial<Omit<LocalDoors, 'migrations'>> & { migrations?: Partial<LocalDoors['migrations']> } = {}): Promise<void> {
+  const { migrations: _moves, ...rest } = doors;
   const unused = (): never => {
     throw new Error('not expected');
   };
+  const migrations = { create: unused, get: unused, list: unused, cancel: unused, follow: unused, loads: unused };
   const cluster = { init: unused, join: unused, token: unused, leave: unused, remove: unused, promote: unused, demote: unused };
-  server = await serveUnix(socketPath(), localApp({ version: () => ({ version: '1', api: 1, host: 'h1' }), status: unused, doctor: unused, endpoints: unused, networks: unused, createNetwork: unused, metrics: unused, files: unused, setup: unused, migrate: unused, cluster, log: silent, ...doors }), { mode: 0o660 });
+  server = await serveUnix(socketPath(), localApp({ version: () => ({ version: '1', api: 1, host: 'h1' }), status: unused, doctor: unused, endpoints: unused, networks: unused, createNetwork: unused, metrics: unused, files: unused, setup: unused, migrations: { ...migrations, ...doors.migrations }, cluster, log: silent, ...rest }), { mode: 0o660 });
 }
 
 describe('the local API', () => {
@@ -59,12 +62,15 @@ describe('the local API', () => {
   });
 
   it.each([
-    ['GET', '/v1/nothing', undefined, 'no-such-route', 400],
-    ['POST', '/v1/version', '{}', 'no-such-route', 400],
+    ['GET', '/v1/nothing', undefined, 'no-such-route', 404],
+    ['POST', '/v1/version', '{}', 'no-such-route', 404],
     ['POST', '/v1/migrations', '{"container":', 'bad-request', 400],
     ['POST', '/v1/migrations', '', 'bad-request', 400],
     ['POST', '/v1/migrations', '{"container":"c"}', 'bad-request', 400],
     ['POST', '/v1/migrations', '{"container":"c","to":"h2","keeep":true}', 'bad-request', 400],
+    ['GET', '/v1/migrations?limit=0', undefined, 'bad-request', 400],
+    ['GET', '/v1/migrations?state=over', undefined, 'bad-request', 400],
+    ['GET', '/v1/migrations/UP', undefined, 'bad-request', 400],
     ['POST', '/v1/cluster/init', '{"name":"h1","address":"somewhere"}', 'bad-request', 400],
     ['POST', '/v1/cluster/join', '{"name":"h1"}', 'bad-request', 400],
     ['POST', '/v1/cluster/token', '{"ttl":0}', 'bad-request', 400],
@@ -76,36 +82,50 @@ describe('the local API', () => {
     expect(JSON.parse(said.text)).toMatchObject({ code, message: expect.any(String) as string });
   });
 
-  it('streams a migration, one event a line', async () => {
-    await serve({
-      migrate: async (wanted, emit) => {
-        emit({ ...started, container: wanted.container });
-        emit({ type: 'phase', phase: 'planned' });
-      },
-    });
-    const { status, text } = await answer('POST', '/v1/migrations', '{"container":"web","to":"h2","keep":true}');
-    expect(status).toBe(200);
-    expect(text.trimEnd().split('\n').map((line) => JSON.parse(line) as MigrationEvent)).toEqual([{ ...started, container: 'web' }, { type: 'phase', phase: 'planned' }]);
+  it('begins a migration, and says where it is', async () => {
+    let wanted: unknown;
+    await serve({ migrations: { create: async (request) => ((wanted = request), migration) } });
+    const response = await ask('POST', '/v1/migrations', '{"container":"web","to":"h2","keep":true}');
+    response.resume();
+    expect([response.statusCode, response.headers.location]).toEqual([201, '/v1/migrations/m1']);
+    expect(wanted).toEqual({ container: 'web', to: 'h2', keep: true });
   });
 
-  it('makes each request an operation, and a migration the one its report has the id of', async () => {
+  it.each([['no-container', 404], ['ambiguous', 409], ['moving-already', 409], ['too-late', 409], ['peer-away', 400]])('%s has the status %d', async (code, status) => {
+    await serve({ migrations: { create: () => Promise.reject(new CoatError(code, 'no', { hint: 'so' })) } });
+    const said = await answer('POST', '/v1/migrations', '{"container":"web","to":"h2"}');
+    expect([said.status, JSON.parse(said.text)]).toEqual([status, { code, message: 'no', hint: 'so' }]);
+  });
+
+  it('sends events, each with its number, from the one that was heard last', async () => {
+    const all: NumberedEvent[] = [{ seq: 5, event: started }, { seq: 7, event: { type: 'phase', phase: 'planned' } }];
+    await serve({
+      migrations: {
+        follow: async (_id, after) => (async function* () {
+          yield* all.filter(({ seq }) => seq > after);
+        })(),
+      },
+    });
+    const { status, text } = await answer('GET', '/v1/migrations/m1/events');
+    expect([status, text]).toEqual([200, `retry: 500\n\nid: 5\nevent: started\ndata: ${JSON.stringify(started)}\n\nid: 7\nevent: phase\ndata: {"type":"phase","phase":"planned"}\n\n`]);
+    expect((await answer('GET', '/v1/migrations/m1/events', undefined, { 'last-event-id': '5' })).text).not.toContain('started');
+    // nothing more will come: a browser's EventSource asks no more
+    expect(await answer('GET', '/v1/migrations/m1/events', undefined, { 'last-event-id': '7' })).toEqual({ status: 204, text: '' });
+    expect((await answer('GET', '/v1/migrations/m1/events', undefined, { 'last-event-id': 'x' })).status).toBe(400);
+  });
+
+  it('makes each request an operation', async () => {
     const ops: (string | undefined)[] = [];
     await serve({
       version: () => {
         ops.push(operation());
         return { version: '1', api: 1, host: 'h1' };
       },
-      migrate: async (_wanted, emit) => {
-        ops.push(operation());
-        emit(started);
-        await Promise.resolve();
-        ops.push(operation());
-      },
       status: () => Promise.reject(new Error('broken')),
     });
     await answer('GET', '/v1/version');
-    await answer('POST', '/v1/migrations', '{"container":"web","to":"h2"}');
-    expect(ops).toEqual([expect.stringMatching(/^[0-9a-f]{12}$/), expect.stringMatching(/^[0-9a-f]{12}$/), started.id]);
+    await answer('GET', '/v1/version');
+    expect(ops).toEqual([expect.stringMatching(/^[0-9a-f]{12}$/), expect.stringMatching(/^[0-9a-f]{12}$/)]);
     expect(ops[0]).not.toBe(ops[1]);
     expect(JSON.parse((await answer('GET', '/v1/status')).text)).toMatchObject({ code: 'internal', hint: expect.stringMatching(/^the log of the agent says more \(op [0-9a-f]{12}\)$/) as string });
   });
@@ -115,29 +135,22 @@ describe('the local API', () => {
     expect(await answer('GET', '/metrics')).toEqual({ status: 200, text: 'coat 1\n' });
   });
 
-  it('answers with a problem when nothing was emitted yet', async () => {
-    await serve({ migrate: () => Promise.reject(new CoatError('name-taken', 'taken', { hint: 'rename' })) });
-    const { status, text } = await answer('POST', '/v1/migrations', '{"container":"web","to":"h2"}');
-    expect([status, JSON.parse(text)]).toEqual([400, { code: 'name-taken', message: 'taken', hint: 'rename' }]);
-  });
-
-  it('cancels a migration when the connection is closed', async () => {
-    let cancelled = false;
+  it('ends a stream when the client has gone, and nothing else', async () => {
+    let ended = false;
     await serve({
-      migrate: (_wanted, emit, signal) =>
-        new Promise((resolve) => {
-          emit(started);
-          signal.addEventListener('abort', () => {
-            cancelled = true;
-            resolve();
-          });
-        }),
+      migrations: {
+        follow: async (_id, _after, signal) => (async function* (): AsyncGenerator<NumberedEvent, void> {
+          yield { seq: 1, event: started };
+          await new Promise((resolve) => signal.addEventListener('abort', resolve));
+          ended = true;
+        })(),
+      },
     });
     const stop = new AbortController();
-    const response = await ask('POST', '/v1/migrations', '{"container":"web","to":"h2"}', stop.signal);
+    const response = await ask('GET', '/v1/migrations/m1/events', undefined, { signal: stop.signal });
     response.on('error', () => undefined);
     response.once('data', () => stop.abort());
-    await expect.poll(() => cancelled).toBe(true);
+    await expect.poll(() => ended).toBe(true);
   });
 });
 

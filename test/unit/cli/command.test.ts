@@ -17,13 +17,13 @@ describe('what docker asks', () => {
     const { code, stdout, stderr } = await coat(line.split(' '));
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout).toMatch(/^Usage: docker coat COMMAND\n/);
-    for (const verb of ['migrate', 'ls', 'network', 'status', 'doctor', 'setup', 'init', 'token', 'join', 'leave', 'rm', 'version', 'help']) expect(stdout).toMatch(new RegExp(`^ +${verb} +\\w`, 'm'));
+    for (const verb of ['migrate', 'drain', 'cancel', 'history', 'inspect', 'api', 'ls', 'network', 'status', 'doctor', 'setup', 'init', 'token', 'join', 'leave', 'rm', 'version', 'help']) expect(stdout).toMatch(new RegExp(`^ +${verb} +\\w`, 'm'));
   });
 
   test.each([['coat migrate --help'], ['help coat migrate'], ['coat help migrate'], ['--help coat migrate']])('docker %s shows one', async (line) => {
     const { code, stdout } = await coat(line.split(' '));
     expect(code).toBe(0);
-    expect(stdout).toMatch(/^Usage: docker coat migrate \[options\] <container> <host>\n/);
+    expect(stdout).toMatch(/^Usage: docker coat migrate \[OPTIONS\] CONTAINER… HOST\n/);
   });
 });
 
@@ -34,6 +34,8 @@ describe('a wrong command line', () => {
     ['--jsn', "docker coat: unknown option '--jsn'.\nSee 'docker coat --help'.\n"],
     ['ls --jsn', "docker coat ls: unknown option '--jsn'.\nDid you mean --json? See 'docker coat ls --help'.\n"],
     ['migrate web', "docker coat migrate: missing required argument 'host'.\nSee 'docker coat migrate --help'.\n"],
+    ['migrate --all-on-network n1 web beta', "docker coat migrate: option '--all-on-network <network>' goes with a host alone.\nSee 'docker coat migrate --help'.\n"],
+    ['migrate --parallel 0 a b c', "docker coat migrate: option '--parallel <n>' argument '0' is invalid. a number of moves is from 1 to 16.\nSee 'docker coat migrate --help'.\n"],
     ['ls web', "docker coat ls: too many arguments for 'ls': expected 0 arguments but got 1.\nSee 'docker coat ls --help'.\n"],
     ['network mv', "docker coat network: unknown command 'mv'.\nSee 'docker coat network --help'.\n"],
     ['network inspect', "docker coat network inspect: missing required argument 'network'.\nSee 'docker coat network inspect --help'.\n"],

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import { coat, FakeAgent, json, listing, version } from './support.ts';
+import { coat, FakeAgent, json, listing, migration, version } from './support.ts';
 
-const routes = { 'GET /v1/endpoints': json(listing), 'GET /v1/version': json(version) };
+const moves = json({ migrations: [migration], silent: [] });
+const routes = { 'GET /v1/migrations?state=running': moves, 'GET /v1/migrations?limit=20': moves, 'GET /v1/endpoints': json(listing), 'GET /v1/version': json(version) };
 
 /** What the shell is offered, without descriptions. */
 async function offered(words: string[], env: NodeJS.ProcessEnv = {}): Promise<string[]> {
@@ -14,10 +15,10 @@ async function offered(words: string[], env: NodeJS.ProcessEnv = {}): Promise<st
 
 describe('completion', () => {
   test.each([
-    [[''], ['migrate', 'ls', 'network', 'status', 'doctor', 'setup', 'init', 'token', 'join', 'leave', 'rm', 'promote', 'demote', 'version', 'help']],
+    [[''], ['migrate', 'drain', 'cancel', 'history', 'inspect', 'ls', 'network', 'status', 'doctor', 'setup', 'init', 'token', 'join', 'leave', 'rm', 'promote', 'demote', 'api', 'version', 'help']],
     [['mi'], ['migrate']],
     [['x'], []],
-    [['help', ''], ['migrate', 'ls', 'network', 'status', 'doctor', 'setup', 'init', 'token', 'join', 'leave', 'rm', 'promote', 'demote', 'version']],
+    [['help', ''], ['migrate', 'drain', 'cancel', 'history', 'inspect', 'ls', 'network', 'status', 'doctor', 'setup', 'init', 'token', 'join', 'leave', 'rm', 'promote', 'demote', 'api', 'version']],
     [['help', 'ls', ''], []],
     [['-'], ['--help']],
     [['ls', '--'], ['--json', '--format', '--help']],
@@ -26,22 +27,29 @@ describe('completion', () => {
     [['network', 'nope', ''], []],
     [['network', 'ls', '--j'], ['--json']],
     [['ls', ''], []],
-    [['migrate', '-'], ['--json', '--quiet', '--keep', '--strategy', '--format', '--help']],
-    [['migrate', '-q', '--keep', '--'], ['--json', '--strategy', '--format', '--help']],
+    [['migrate', '-'], ['--from', '--all-on-network', '--parallel', '--json', '--quiet', '--keep', '--strategy', '--format', '--help']],
+    [['migrate', '-q', '--keep', '--'], ['--from', '--all-on-network', '--parallel', '--json', '--strategy', '--format', '--help']],
     [['nope', ''], []],
   ])('%j offers %j', async (words, values) => {
     expect(await offered(words)).toEqual(values);
   });
 
-  test('containers of this host, then the other hosts', async () => {
+  test('containers of all hosts, then the hosts they are not on', async () => {
     await using agent = await FakeAgent.listen(routes);
-    expect(await offered(['migrate', ''], agent.env)).toEqual(['web', 'worker']);
+    expect(await offered(['migrate', ''], agent.env)).toEqual(['web', 'worker', 'db']);
     expect(await offered(['migrate', 'we'], agent.env)).toEqual(['web']);
-    expect(await offered(['migrate', '--keep', 'web', ''], agent.env)).toEqual(['beta']);
+    expect(await offered(['migrate', '--keep', 'web', ''], agent.env)).toEqual(['beta', 'worker', 'db']);
     expect(await offered(['migrate', 'web', 'beta', ''], agent.env)).toEqual([]);
-    expect(await offered(['migrate', '--format', '{{.To}}', 'web', ''], agent.env)).toEqual(['beta']);
+    expect(await offered(['migrate', '--format', '{{.To}}', 'web', ''], agent.env)).toEqual(['beta', 'worker', 'db']);
+    expect(await offered(['migrate', 'web', 'db', ''], agent.env)).toEqual(['alpha', 'beta', 'worker']);
     expect(await offered(['network', 'inspect', ''], agent.env)).toEqual(['n1', '10.43.0.0/24']);
     expect(await offered(['network', 'inspect', 'n1', ''], agent.env)).toEqual(['10.43.0.0/24']);
+    expect(await offered(['migrate', '--all-on-network', ''], agent.env)).toEqual(['n1', '10.43.0.0/24']);
+    expect(await offered(['migrate', '--all-on-network', 'n1', ''], agent.env)).toEqual(['alpha', 'beta']);
+    expect(await offered(['migrate', '--from', ''], agent.env)).toEqual(['alpha', 'beta']);
+    expect(await offered(['drain', ''], agent.env)).toEqual(['beta']);
+    expect(await offered(['cancel', ''], agent.env)).toEqual(['web']);
+    expect(await offered(['inspect', ''], agent.env)).toEqual(['m1']);
     expect(await offered(['rm', ''], agent.env)).toEqual(['beta']);
     expect(await offered(['rm', 'beta', ''], agent.env)).toEqual([]);
   });

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 import { afterAll } from 'vitest';
-import type { Listing, MigrationEvent, NetworkDetails, Report, Status, Version } from '../../../plugin/agent/api.ts';
+import type { Listing, Migration, MigrationEvent, NetworkDetails, Report, Status, Version } from '../../../plugin/agent/api.ts';
 
 let root: string | undefined;
 
@@ -77,7 +77,7 @@ export async function coat(argv: readonly string[], options?: Start): Promise<En
   return (await start(argv, options)).ended;
 }
 
-type Handler = (request: IncomingMessage, response: ServerResponse) => unknown;
+export type Handler = (request: IncomingMessage, response: ServerResponse) => unknown;
 
 /** An agent with the answers it is given, on a socket of its own. */
 export class FakeAgent implements AsyncDisposable {
@@ -120,11 +120,23 @@ const notFound: Handler = (_request, response) => response.writeHead(404).end('n
 export const json = (value: unknown, status = 200): Handler => (_request, response) =>
   response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(value));
 
-/** Writes the events and ends. */
-export const events = (...all: MigrationEvent[]): Handler => (_request, response) => {
-  response.writeHead(200, { 'content-type': 'application/x-ndjson' });
-  response.end(all.map((event) => `${JSON.stringify(event)}\n`).join(''));
+export const migration: Migration = { id: 'm1', container: 'web', from: 'alpha', to: 'beta', asked: 'alpha', started: 1_700_000_000_000, phase: 'planned' };
+
+export const POST = 'POST /v1/migrations';
+export const EVENTS = 'GET /v1/migrations/m1/events';
+
+/** Writes the events after the one that was heard last, and ends. */
+export const events = (...all: MigrationEvent[]): Handler => (request, response) => {
+  const heard = Number(request.headers['last-event-id'] ?? 0);
+  response.writeHead(200, { 'content-type': 'text/event-stream' });
+  response.end(all.map(sse).slice(heard).join(''));
 };
+
+/** An event as it is sent; numbers begin with 1. */
+export const sse = (event: MigrationEvent, index: number): string => `id: ${index + 1}\nevent: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`;
+
+/** An agent whose one move has these events. */
+export const moving = (...all: MigrationEvent[]): Record<string, Handler> => ({ [POST]: json(migration, 201), [EVENTS]: events(...all) });
 
 export const version: Version = { version: '9.8.7', api: 1, host: 'alpha' };
 

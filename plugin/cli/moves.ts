@@ -1,0 +1,83 @@
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { CoatError } from '../../driver/host/errors.ts';
+import { strategies, type Strategy } from '../agent/api.ts';
+import type { Form } from './format/show.ts';
+import type { Perform } from './program.ts';
+
+/** Above this, moves of one host only wait for each other. */
+const MOST_AT_ONCE = 16;
+
+/** The verbs that move containers, and tell of moves. */
+export function moveVerbs(root: Command, perform: Perform): void {
+  const atOnce = number('a number of moves', MOST_AT_ONCE);
+
+  root.command('migrate')
+    .description('Move running containers to another host, from whichever they are on')
+    .usage('[OPTIONS] CONTAINER… HOST')
+    .argument('<name...>', "names or ids of containers, and last the name of the destination, as 'docker coat ls' shows it")
+    .option('--from <host>', 'the host that has them, where several have one of that name')
+    .option('--all-on-network <network>', 'all containers of a network, instead of naming them')
+    .option('--parallel <n>', 'how many at a time', atOnce, 1)
+    .option('--json', 'Print the report as one JSON document and nothing else; of several, a list')
+    .option('-q, --quiet', 'Print nothing but errors')
+    .option('--keep', 'Keep the stopped container where it was, renamed, instead of removing it')
+    .addOption(strategyOption())
+    .addHelpText('after', STRATEGIES)
+    .action((names: string[], options: Form & { quiet?: true; keep?: true; strategy?: Strategy | 'auto'; from?: string; parallel: number; allOnNetwork?: string }) => {
+      if (options.allOnNetwork === undefined && names.length < 2) throw misused("missing required argument 'host'");
+      if (options.allOnNetwork !== undefined && names.length > 1) throw misused("option '--all-on-network <network>' goes with a host alone");
+      return perform(options, async (scene) => (await import('./verbs/migrate.ts')).migrate(scene, names, options));
+    });
+
+  root.command('drain')
+    .description('Move all running containers off a host')
+    .argument('<host>', "its name, as 'docker coat status' shows it")
+    .option('--to <host...>', 'where they may go (default: all other hosts)')
+    .option('--parallel <n>', 'how many at a time', atOnce, 1)
+    .option('--json', 'Print one JSON document, a list')
+    .option('-q, --quiet', 'Print nothing but errors')
+    .addOption(strategyOption())
+    .addHelpText('after', STRATEGIES)
+    .action((host: string, options: Form & { strategy?: Strategy | 'auto'; to?: string[]; parallel: number; quiet?: true }) =>
+      perform(options, async (scene) => (await import('./verbs/drain.ts')).drain(scene, host, options)));
+
+  root.command('cancel')
+    .description('Take a move back that is under way')
+    .argument('<migration>', "name of the container, or what 'docker coat history' shows; a beginning does")
+    .option('--json', 'Print one JSON document')
+    .action((ref: string, options: { json?: true }) => perform(options, async (scene) => (await import('./verbs/cancel.ts')).cancel(scene, ref, options)));
+
+  root.command('history')
+    .description('List the moves of the cluster, newest first')
+    .option('--host <host>', 'only those from or to this host')
+    .option('--container <name>', 'only those of a container of this name')
+    .option('-n, --last <n>', 'so many', number('a number of moves', 1_000))
+    .option('--running', 'only those under way')
+    .option('--json', 'Print one JSON document, a list')
+    .action((options: Form & { host?: string; container?: string; last?: number; running?: true }) =>
+      perform(options, async (scene) => (await import('./verbs/history.ts')).history(scene, options)));
+
+  root.command('inspect')
+    .description('Show one move, and where its time went')
+    .argument('<migration>', "what 'docker coat history' shows, a beginning does; or the name of a container, for its last one")
+    .option('--json', 'Print one JSON document')
+    .action((ref: string, options: Form) => perform(options, async (scene) => (await import('./verbs/inspect.ts')).inspect(scene, ref, options)));
+}
+
+const misused = (what: string): CoatError => new CoatError('usage', `docker coat migrate: ${what}.`, { hint: "See 'docker coat migrate --help'." });
+
+const number = (what: string, most: number) => (text: string): number => {
+  const value = Number(text);
+  if (Number.isInteger(value) && value >= 1 && value <= most) return value;
+  throw new InvalidArgumentError(`${what} is from 1 to ${most}`);
+};
+
+const strategyOption = (): Option =>
+  new Option('--strategy <name>', 'How the memory gets there, see below (default: auto)').choices([...strategies, 'auto']);
+
+const STRATEGIES = `
+Strategies:
+  cold      all memory is carried while the container stands still
+  postcopy  the container goes on at once, and its memory follows. Until the last of it has come the container needs
+            both hosts: if the source or the way to it dies meanwhile, the container is lost
+  auto      postcopy where there is so much memory that cold would be felt and both hosts can, otherwise cold`;
