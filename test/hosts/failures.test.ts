@@ -97,7 +97,7 @@ test('the user thinks better of it: Ctrl-C before the freeze', scene(async (scen
     terminal.type('\x03');
     const { code, stdout } = await terminal.end();
     expect(code).toBe(130);
-    expect(stdout).toMatch(new RegExp(`${server.name} stays on this host`));
+    expect(stdout).toMatch(new RegExp(`${server.name} stays on h1`));
     await until('it to be taken back', async () => (JSON.parse(await docker(h1, 'coat', 'status', '--json')) as Status).migrations.length === 0, { timeout: PATIENCE_MS });
   });
   await lab.limit('h2', null);

@@ -52,9 +52,9 @@ test('a container that is not there', scene(async () => {
   expectNotMoved(await migrate(h1, 'nobody', 'h2'), { outcome: 'refused', code: 'no-container', message: /nobody/ });
 }));
 
-test('a container that is on the other host', scene(async (scene) => {
+test('a container that is on the destination already, asked of a host that does not have it', scene(async (scene) => {
   const server = await scene.echo(h2);
-  expectNotMoved(await migrate(h1, server.name, 'h2'), { outcome: 'refused', code: 'no-container' });
+  expectNotMoved(await migrate(h1, server.name, 'h2'), { outcome: 'refused', code: 'already-there' });
 }));
 
 test('a container that does not run', scene(async (scene) => {
