@@ -1,5 +1,6 @@
 import { mkdir, readFile, unlink, writeFile } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { CoatError, explain } from '../../driver/host/errors.ts';
 import { restoreActions, writeActions } from '../criu/actions.ts';
 import { arrivalBundle, type OciConfig, RESTORE_OPTIONS } from '../criu/bundle.ts';
@@ -29,6 +30,8 @@ const RUNTIME_CALLED_MS = 30_000;
 /** How long a restore may take, in ms, and how much more for every MiB of memory. */
 const RESTORE_MS = 30_000;
 const RESTORE_MS_PER_MIB = 20;
+/** How long the engine's own words about a restore that failed are waited for, ms. */
+const ENGINE_SAYS_MS = 3_000;
 
 /** Where the host has what an arriving container needs; coat-runc looks there. */
 export const restoreDirectory = (containerId: string): string => `/run/coat/restore/${containerId}`;
@@ -274,7 +277,8 @@ export class Arrival {
 
   async #restoreFailed(why: unknown): Promise<CoatError> {
     const log = await readFile(this.#deps.host.path(`${this.#directory}/work/restore.log`), 'utf8').catch(() => '');
-    const cause = await this.#started?.then(() => undefined, (error: unknown) => error);
+    // the engine may itself wait for what has just failed
+    const cause = await Promise.race([this.#started?.then(() => undefined, (error: unknown) => error), sleep(ENGINE_SAYS_MS, undefined, { ref: false })]);
     return new CoatError('restore-failed', `CRIU could not restore the container on ${this.#deps.self}: ${lastErrors(log) || explain(why)}`, {
       hint: 'the container goes on at the source',
       cause,
