@@ -11,6 +11,7 @@ import { aboutEngine } from '../engine/about.ts';
 import { connectEngine } from '../engine/connection.ts';
 import { createContainers } from '../engine/containers.ts';
 import { createAsked, createNetworks } from '../engine/networks.ts';
+import { createVolumes } from '../engine/volumes.ts';
 import { History } from '../migration/history.ts';
 import { Journal } from '../migration/journal.ts';
 import { createMover } from '../migration/mover.ts';
@@ -101,6 +102,7 @@ export async function startAgent(cluster: Cluster, paths: Paths, doors: ClusterD
       host,
       criu,
       containers,
+      volumes: createVolumes(() => docker),
       overlay: overlayOf(driver, membership, log),
       store,
       peers,

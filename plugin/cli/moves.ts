@@ -1,11 +1,14 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { CoatError } from '../../driver/host/errors.ts';
-import { strategies, type Strategy } from '../agent/api.ts';
+import { type MigrationRequest, strategies, volumeWays } from '../agent/api.ts';
 import type { Form } from './format/show.ts';
 import type { Perform } from './program.ts';
 
 /** Above this, moves of one host only wait for each other. */
 const MOST_AT_ONCE = 16;
+
+/** How a container is moved, in one word each. */
+type Ways = Pick<MigrationRequest, 'strategy' | 'volumes'>;
 
 /** The verbs that move containers, and tell of moves. */
 export function moveVerbs(root: Command, perform: Perform): void {
@@ -22,8 +25,9 @@ export function moveVerbs(root: Command, perform: Perform): void {
     .option('-q, --quiet', 'Print nothing but errors')
     .option('--keep', 'Keep the stopped container where it was, renamed, instead of removing it')
     .addOption(strategyOption())
+    .addOption(volumesOption())
     .addHelpText('after', STRATEGIES)
-    .action((names: string[], options: Form & { quiet?: true; keep?: true; strategy?: Strategy | 'auto'; from?: string; parallel: number; allOnNetwork?: string }) => {
+    .action((names: string[], options: Form & Ways & { quiet?: true; keep?: true; from?: string; parallel: number; allOnNetwork?: string }) => {
       if (options.allOnNetwork === undefined && names.length < 2) throw misused("missing required argument 'host'");
       if (options.allOnNetwork !== undefined && names.length > 1) throw misused("option '--all-on-network <network>' goes with a host alone");
       return perform(options, async (scene) => (await import('./verbs/migrate.ts')).migrate(scene, names, options));
@@ -37,8 +41,9 @@ export function moveVerbs(root: Command, perform: Perform): void {
     .option('--json', 'Print one JSON document, a list')
     .option('-q, --quiet', 'Print nothing but errors')
     .addOption(strategyOption())
+    .addOption(volumesOption())
     .addHelpText('after', STRATEGIES)
-    .action((host: string, options: Form & { strategy?: Strategy | 'auto'; to?: string[]; parallel: number; quiet?: true }) =>
+    .action((host: string, options: Form & Ways & { to?: string[]; parallel: number; quiet?: true }) =>
       perform(options, async (scene) => (await import('./verbs/drain.ts')).drain(scene, host, options)));
 
   root.command('cancel')
@@ -71,6 +76,9 @@ const number = (what: string, most: number) => (text: string): number => {
   if (Number.isInteger(value) && value >= 1 && value <= most) return value;
   throw new InvalidArgumentError(`${what} is from 1 to ${most}`);
 };
+
+const volumesOption = (): Option =>
+  new Option('--volumes <how>', 'What becomes of its volumes: they are copied, are shared by both hosts, or the move is refused (default: copy)').choices([...volumeWays]);
 
 const strategyOption = (): Option =>
   new Option('--strategy <name>', 'How the memory gets there, see below (default: auto)').choices([...strategies, 'auto']);

@@ -25,7 +25,7 @@ export interface Inspect {
     DeviceRequests: unknown[] | null;
     Runtime: string;
   };
-  Mounts: { Type: string; Source: string; Destination: string; Name?: string }[];
+  Mounts: { Type: string; Source: string; Destination: string; Name?: string; RW?: boolean }[];
   GraphDriver: { Name: string; Data: Record<string, string> | null };
   NetworkSettings: { Networks: Record<string, EndpointSettings> };
 }

@@ -23,6 +23,7 @@ import { fetchPages, type PagesOutcome } from './fetch.ts';
 import type { MoverDependencies } from './ports.ts';
 import type { Preparation } from './protocol.ts';
 import { applyRemovals, type Delta } from '../transfer/delta.ts';
+import { empty } from './lodging.ts';
 import { Timeline } from './timeline.ts';
 
 /** How long the engine may take from `docker start` to calling the runtime, in ms. */
@@ -87,9 +88,12 @@ export class Arrival {
     return this.#containerId.slice(0, 12);
   }
 
-  /** The writable layer's first pass, into a layer nothing has mounted yet. */
-  async files(stream: Readable): Promise<void> {
-    await unpack(await this.#layer('UpperDir'), stream, 'upper');
+  /** The writable layer's first pass, into a layer nothing has mounted yet; or a volume's, in the place of what the engine has put there. */
+  async files(stream: Readable, volume: string | undefined): Promise<void> {
+    if (volume === undefined) return unpack(await this.#layer('UpperDir'), stream, 'upper');
+    const root = await this.#volume(volume);
+    await empty(root);
+    await unpack(root, stream, 'upper');
   }
 
   /** Plumbs and holds the endpoints, and takes `docker start` as far as it goes without the container's memory. */
@@ -149,14 +153,14 @@ export class Arrival {
     this.#images.catch(() => undefined);
   }
 
-  /** What changed of the writable layer since the first pass, through the mounted layer. */
-  async delta(stream: Readable): Promise<void> {
+  /** What changed of the writable layer since the first pass, through the mounted layer; or of a volume. */
+  async delta(stream: Readable, volume: string | undefined): Promise<void> {
     const reader = new Reader(stream);
     const delta = (await readHead(reader)) as Delta;
-    const merged = await this.#layer('MergedDir');
+    const merged = volume === undefined ? await this.#layer('MergedDir') : await this.#volume(volume);
     await this.timeline.step('apply changed files', async () => {
       await applyRemovals(merged, delta);
-      await unpack(merged, Stream.from(reader.remaining(), { objectMode: false }), 'merged');
+      await unpack(merged, Stream.from(reader.remaining(), { objectMode: false }), volume === undefined ? 'merged' : 'upper');
     });
   }
 
@@ -266,6 +270,16 @@ export class Arrival {
     for (const [name, value] of Object.entries(sysctl)) await setSysctl(host, netns, name, value);
     if (setKey) await runSetKey(host, setKey, netns, this.#containerId, bundle);
   }
+
+  /** Where this host has a volume that is copied here. */
+  async #volume(name: string): Promise<string> {
+    const known = this.#preparation.volumes.some((volume) => volume.name === name && volume.carry === 'copy');
+    const path = known ? (this.#volumes.get(name) ?? (await this.#deps.volumes.inspect(name))?.Mountpoint) : undefined;
+    if (!path) throw new CoatError('no-volume', `the engine does not say where it keeps the volume ${name}`);
+    this.#volumes.set(name, path);
+    return this.#deps.host.path(path);
+  }
+  readonly #volumes = new Map<string, string>();
 
   async #layer(which: 'UpperDir' | 'MergedDir'): Promise<string> {
     this.#layers ??= (await this.#deps.containers.inspect(this.#containerId))?.GraphDriver.Data ?? undefined;

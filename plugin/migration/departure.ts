@@ -1,15 +1,11 @@
 import { readFile } from 'node:fs/promises';
-import { type Duplex, Readable } from 'node:stream';
+import type { Duplex } from 'node:stream';
 import { CoatError, explain } from '../../driver/host/errors.ts';
 import { armDump, type ArmedDump, DESCRIPTORS, forgetDump } from '../criu/dump.ts';
 import { freeze, isFrozen, processes, thaw } from '../criu/freezer.ts';
 import { linkPages, mountMemory, PAGES, releaseMemory, reserveMemory, unmountMemory } from '../criu/memory.ts';
 import type { Peer } from '../agent/peer.ts';
 import { conclude, follow, isPages, type Sizes } from '../transfer/follow.ts';
-import { headed } from '../transfer/reader.ts';
-import { type Delta, deltaOf } from '../transfer/delta.ts';
-import { difference, type Scan, scan } from '../transfer/scan.ts';
-import { pack } from '../transfer/tar.ts';
 import type { Plan } from './plan.ts';
 import type { MoverDependencies } from './ports.ts';
 import type { Arrival } from './protocol.ts';
@@ -28,7 +24,6 @@ export class Departure {
   readonly #directory: string;
   readonly bytes = { memory: 0, state: 0, files: 0, image: 0 };
   readonly #sent: Sizes = {};
-  #firstScan: Scan = new Map();
   #dump: ArmedDump | undefined;
   /** Where the images go; the destination has made it. */
   #way: Duplex | undefined;
@@ -58,15 +53,9 @@ export class Departure {
     await this.#peer.upload('/v1/moves/image', stream, { signal });
   }
 
-  /** The writable layer while the container still writes; what changes meanwhile is the delta's. */
+  /** The writable layer and volumes while the container still writes; what changes meanwhile is the delta's. */
   async sendFiles(signal: AbortSignal, progress: (bytes: number) => void): Promise<void> {
-    const upper = this.#layer('UpperDir');
-    this.#firstScan = await scan(upper);
-    if (this.#firstScan.size === 0) return;
-    const packing = pack(upper);
-    packing.stream.on('data', (chunk: Buffer) => progress((this.bytes.files += chunk.length)));
-    await this.#peer.upload(`/v1/moves/files?id=${this.#id}`, packing.stream, { signal });
-    await packing.done;
+    await this.#plan.trees.send(this.#peer, this.#id, signal, (bytes) => progress((this.bytes.files += bytes)));
   }
 
   /** Everything of the dump that can be done before the freeze. */
@@ -142,14 +131,7 @@ export class Departure {
   }
 
   async sendDelta(): Promise<void> {
-    const upper = this.#layer('UpperDir');
-    const changed = difference(this.#firstScan, await scan(upper));
-    if (changed.copy.length === 0 && changed.remove.length === 0) return;
-    const delta = await deltaOf(changed, this.#layer('MergedDir'));
-    const packing = pack(upper, changed.copy);
-    packing.stream.on('data', (chunk: Buffer) => (this.bytes.files += chunk.length));
-    await this.#peer.upload(`/v1/moves/delta?id=${this.#id}`, Readable.from(withHead(delta, packing.stream), { objectMode: false }));
-    await packing.done;
+    await this.#plan.trees.sendDelta(this.#peer, this.#id, (bytes) => (this.bytes.files += bytes));
   }
 
   /**
@@ -177,10 +159,6 @@ export class Departure {
     this.#way?.destroy();
     await unmountMemory(this.#deps.host, this.#directory);
   }
-
-  #layer(which: 'UpperDir' | 'MergedDir'): string {
-    return this.#deps.host.path(this.#plan.inspect.GraphDriver.Data![which]!);
-  }
 }
 
 export const departureDirectory = (id: string): string => `/run/coat/moves/${id}`;
@@ -188,18 +166,26 @@ export const departureDirectory = (id: string): string => `/run/coat/moves/${id}
 /**
  * Ends the container at the source once it runs elsewhere. Its processes are killed while they are frozen and die as they
  * thaw, without running another instruction; its endpoint is cut, so no peer hears of their sockets' end.
+ * Volumes that were copied go with it: two that change apart would be worse than one.
+ *
+ * @returns volumes that stay, as another container has got them meanwhile
  */
 export async function endAtSource(
-  { host, containers }: MoverDependencies,
+  { host, containers, volumes: engine }: MoverDependencies,
   container: Plan['container'] | undefined,
-  { containerId, name, id, keep }: { containerId: string; name: string; id: string; keep: boolean },
-): Promise<void> {
+  { containerId, name, id, keep, volumes }: { containerId: string; name: string; id: string; keep: boolean; volumes: string[] },
+): Promise<string[]> {
   if (container) {
     for (const pid of await processes(host, container)) kill(pid);
     await thaw(host, container);
   }
-  if (keep) await containers.rename(containerId, `${name}.moved-${id.slice(0, 8)}`);
-  else await containers.remove(containerId);
+  if (keep) {
+    await containers.rename(containerId, `${name}.moved-${id.slice(0, 8)}`);
+    return [];
+  }
+  await containers.remove(containerId);
+  const gone = await Promise.all(volumes.map((volume) => engine.remove(volume)));
+  return volumes.filter((_, i) => !gone[i]);
 }
 
 function kill(pid: number): void {
@@ -208,9 +194,4 @@ function kill(pid: number): void {
   } catch {
     // it has ended already
   }
-}
-
-async function* withHead(delta: Delta, tar: Readable): AsyncGenerator<Buffer> {
-  yield headed(delta);
-  yield* tar as AsyncIterable<Buffer>;
 }

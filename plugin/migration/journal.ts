@@ -28,6 +28,8 @@ export const JournalEntry = z.discriminatedUnion('role', [
     state: z.enum(['moving', 'doubt', 'lending', 'left', 'withdrawn']),
     keep: z.boolean(),
     strategy: z.enum(strategies).default('cold'),
+    /** Volumes that go with it, and are removed here when it has left. */
+    volumes: z.array(z.string()).default([]),
   }),
   z.object({
     role: z.literal('destination'),
@@ -37,6 +39,8 @@ export const JournalEntry = z.discriminatedUnion('role', [
     containerId: z.string().optional(),
     peer: z.string(),
     endpoints: z.array(Address),
+    /** Volumes that are taken back where the move is. */
+    volumes: z.array(z.object({ name: z.string(), made: z.boolean(), filled: z.boolean() })).default([]),
     state: z.enum(['arriving', 'running', 'aborted']),
     /** Of a container that runs before its memory is there; see {@link Outcome}. */
     pages: z.string().optional(),

@@ -6,10 +6,13 @@ import { whyNotLazy } from '../criu/features.ts';
 import { processes } from '../criu/freezer.ts';
 import type { Inspect } from '../engine/containers.ts';
 import { anonymousMemory, behindLink, criuFacts, interfaceNames, limitsReadable, residentMemory, undumpable } from './facts.ts';
+import { ignoresOf } from './ignore.ts';
 import type { MoverDependencies } from './ports.ts';
 import { nameOf, refusalAtSource } from './preflight.ts';
 import type { Endpoint, Verdict } from './protocol.ts';
 import { chooseStrategy, DEFAULT_STRATEGY } from './strategy.ts';
+import { Trees } from './trees.ts';
+import { boundBy, type CarriedVolume, carriedVolumes, type VolumeFacts } from './volumes.ts';
 
 /** Everything a move knows before it touches anything. */
 export interface Plan {
@@ -17,6 +20,8 @@ export interface Plan {
   inspect: Inspect;
   container: RunningContainer;
   endpoints: Endpoint[];
+  volumes: CarriedVolume[];
+  trees: Trees;
   memory: number;
   /** What of it is carried in the blackout, bytes. */
   carried: number;
@@ -34,13 +39,14 @@ const PROBE_MS = 2_000;
  *
  * @throws CoatError with the first reason why the container cannot move; nothing was touched then
  */
-export async function planMove(deps: MoverDependencies, { container: ref, to, strategy: wanted = DEFAULT_STRATEGY }: MigrationRequest): Promise<Plan> {
+export async function planMove(deps: MoverDependencies, { container: ref, to, strategy: wanted = DEFAULT_STRATEGY, volumes: how = 'copy' }: MigrationRequest): Promise<Plan> {
   const { containers, overlay, host, self, peers, criu } = deps;
   const inspect = await containers.inspect(ref);
   const onEngine = overlay.networksOnEngine();
   const attached = Object.entries(inspect?.NetworkSettings.Networks ?? {});
   const container = inspect?.State.Running ? await findContainer(host, inspect.Id) : undefined;
   const pids = container ? await processes(host, container) : [];
+  const volumeFacts = inspect ? await factsOfVolumes(deps, inspect) : [];
   const refusal = refusalAtSource({
     self,
     to,
@@ -54,9 +60,15 @@ export async function planMove(deps: MoverDependencies, { container: ref, to, st
     criu: await criuFacts(criu),
     kernel: os.release(),
     imageThere: inspect !== undefined && (await containers.image(inspect.Image)) !== undefined,
+    volumes: volumeFacts,
+    how,
   });
   if (refusal) throw refusal;
   if (!inspect || !container) throw new CoatError('not-running', `${ref} is not running`);
+  const volumes = carriedVolumes(volumeFacts, how, { name: nameOf(inspect), self });
+  if (volumes instanceof CoatError) throw volumes;
+  const ignores = await ignoresOf(host, container.pid, inspect.Config['Labels']);
+  const trees = await Trees.look(host, inspect, volumes, ignores, () => processes(host, container));
 
   const names = await interfaceNames(host, container.pid);
   const endpoints = attached.map(([name, settings]): Endpoint => ({
@@ -73,10 +85,12 @@ export async function planMove(deps: MoverDependencies, { container: ref, to, st
     container: nameOf(inspect),
     image: { id: inspect.Image, ref: inspect.Config.Image },
     networks: endpoints.map(({ name, network }) => ({ name, network })),
-    binds: inspect.Mounts.filter(({ Type }) => Type === 'bind').map(({ Source }) => Source),
+    binds: [...inspect.Mounts.filter(({ Type }) => Type === 'bind').map(({ Source }) => Source), ...boundBy(volumes)],
     storage: inspect.GraphDriver.Name,
     architecture: os.arch(),
     memory,
+    volumes,
+    room: { ...trees.room(), image: (await containers.image(inspect.Image))?.size ?? 0 },
   });
   const lazy = await anonymousMemory(host, pids);
   const notLazyHere = wanted === 'cold' ? undefined : await whyNotLazy(host, await criu.find());
@@ -86,7 +100,17 @@ export async function planMove(deps: MoverDependencies, { container: ref, to, st
   const answers = await Promise.all(
     peers.others().map((peer) => peer.call('/v1/settled', { revision: 0 }, { timeout: PROBE_MS }).then(() => peer.name, () => undefined)),
   );
-  return { name: nameOf(inspect), inspect, container, endpoints, memory, carried, strategy: chosen, verdict, reachable: answers.filter((name) => name !== undefined) };
+  return { name: nameOf(inspect), inspect, container, endpoints, volumes, trees, memory, carried, strategy: chosen, verdict, reachable: answers.filter((name) => name !== undefined) };
+}
+
+/** The volumes of a container, each once, and who else has them. */
+async function factsOfVolumes({ volumes }: MoverDependencies, inspect: Inspect): Promise<VolumeFacts[]> {
+  const names = new Set(inspect.Mounts.flatMap(({ Type, Name }) => (Type === 'volume' && Name !== undefined ? [Name] : [])));
+  const facts = await Promise.all([...names].map(async (name): Promise<VolumeFacts[]> => {
+    const volume = await volumes.inspect(name);
+    return volume ? [{ volume, others: (await volumes.users(name)).filter((user) => user !== nameOf(inspect)) }] : [];
+  }));
+  return facts.flat();
 }
 
 /** Where the engine mounts something into the container; `--init` brings a mount of its own. */

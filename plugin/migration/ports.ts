@@ -5,6 +5,7 @@ import type { Peers } from '../agent/peer.ts';
 import type { HostSide } from '../criu/host.ts';
 import type { Criu } from '../criu/program.ts';
 import type { Containers } from '../engine/containers.ts';
+import type { Volumes } from '../engine/volumes.ts';
 import type { Journal } from './journal.ts';
 
 /** What a move asks of the network, defined by the side that needs it; driver/driver.ts has it all. */
@@ -41,6 +42,7 @@ export interface MoverDependencies {
   /** The CRIU of this host. */
   criu: { find(): Promise<Criu> };
   containers: Containers;
+  volumes: Volumes;
   overlay: Overlay;
   store: Store;
   peers: Peers;

@@ -3,6 +3,7 @@ import type { Inspect } from '../engine/containers.ts';
 import { oneNetwork, takesNetworks } from '../engine/version.ts';
 import { RUNTIME } from './spec.ts';
 import type { Offer } from './protocol.ts';
+import { carriedVolumes, refusedVolumes, type VolumeFacts, type VolumesHow, type VolumeThere } from './volumes.ts';
 
 /** What the source looks at before it touches anything. */
 export interface SourceFacts {
@@ -23,6 +24,8 @@ export interface SourceFacts {
   criu: { version: string } | { problem: string };
   kernel: string;
   imageThere: boolean;
+  volumes: readonly VolumeFacts[];
+  how: VolumesHow;
 }
 
 type Refusal = CoatError;
@@ -38,7 +41,7 @@ export function refusalAtSource(facts: SourceFacts): Refusal | undefined {
   if (inspect.State.Paused) return refuse('paused', `${name} is paused`, `docker unpause ${name} first`);
   if (inspect.State.Restarting) return refuse('restarting', `${name} is restarting`, 'wait until it runs');
   if (!inspect.State.Running) return refuse('not-running', `${name} is not running`, `docker start ${name} first, or just create it on ${to}`);
-  return refusedMode(inspect, name) ?? refusedNetworks(facts, inspect, name) ?? refusedMounts(inspect, name) ?? refusedHost(facts, inspect, name);
+  return refusedMode(inspect, name) ?? refusedNetworks(facts, inspect, name) ?? refusedMounts(facts, inspect, name) ?? refusedHost(facts, inspect, name);
 }
 
 function refusedMode({ HostConfig }: Inspect, name: string): Refusal | undefined {
@@ -61,9 +64,9 @@ function refusedNetworks({ coatNetworks }: SourceFacts, inspect: Inspect, name: 
   return undefined;
 }
 
-function refusedMounts(inspect: Inspect, name: string): Refusal | undefined {
-  const volume = inspect.Mounts.find((mount) => mount.Type === 'volume');
-  if (volume) return refuse('volume', `${name} has the volume ${volume.Name ?? volume.Destination}, which is not moved yet`, 'use a bind mount of a directory that both hosts have');
+function refusedMounts({ volumes, how, self }: SourceFacts, inspect: Inspect, name: string): Refusal | undefined {
+  const carried = carriedVolumes(volumes, how, { name, self });
+  if (carried instanceof CoatError) return carried;
   const { Name } = inspect.GraphDriver;
   if (Name !== 'overlay2') return refuse('storage-driver', `the engine keeps ${name} with the storage driver ${Name}`, 'only overlay2 is supported so far');
   return undefined;
@@ -109,6 +112,10 @@ export interface DestinationFacts {
   architecture: string;
   networks: ReadonlySet<string>;
   missingBinds: readonly string[];
+  volumes: ReadonlyMap<string, VolumeThere>;
+  volumeDrivers: readonly string[];
+  /** What it has no room for on its disk, bytes, and what is free there. */
+  disk: { missing: number; free: number };
   memoryAvailable: number;
   criu: SourceFacts['criu'];
   kernel: string;
@@ -129,6 +136,11 @@ export function refusalAtDestination(facts: DestinationFacts): Refusal | undefin
   if (missing) return refuse('no-network', `${self} does not have the network ${missing.name} yet`, `wait a moment; if it stays so, look at the plugin's log on ${self}`);
   const [bind] = facts.missingBinds;
   if (bind) return refuse('no-mount', `${self} has no ${bind}, which ${name} mounts`, 'create or mount it there first');
+  const volumes = refusedVolumes(offer.volumes, facts.volumes, facts.volumeDrivers, self);
+  if (volumes) return volumes;
+  if (facts.disk.missing > 0) {
+    return refuse('no-disk', `${self} has ${mebibytes(facts.disk.free)} free where its engine keeps files, ${mebibytes(facts.disk.missing)} less than ${name} needs`, 'free some there (docker system df), or choose another host');
+  }
   if (facts.memoryAvailable < offer.memory * 2) {
     return refuse('no-memory', `${self} has ${mebibytes(facts.memoryAvailable)} of memory free, and ${name} needs twice its ${mebibytes(offer.memory)} while it arrives`, 'free some there, or choose another host');
   }

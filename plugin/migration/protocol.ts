@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { CoatError } from '../../driver/host/errors.ts';
 import { type Step, strategies } from '../agent/api.ts';
+import { CarriedVolume } from './volumes.ts';
 
 /**
  * What source and destination say to each other, in order, under `/v1/moves/`:
@@ -8,12 +9,12 @@ import { type Step, strategies } from '../agent/api.ts';
  *     check      Offer → Verdict         refuses, or says what is missing; touches nothing
  *     image      a `docker save` stream
  *     prepare    Preparation             container created, endpoints known
- *     files      tar of the writable layer, first pass
+ *     files      tar of the writable layer, first pass; and of each volume that is copied
  *     ready      → {}                    endpoints plumbed and held, runtime waiting
  *     arm        Arming → {}             `runc restore` is started and waits at CRIU's door; calls back:
  *     images       ←                     a tunnel for CRIU's images, memory and all, followed while they are dumped
  *     accept     → {}                    frames that come from now on are held
- *     delta      what changed of the writable layer since
+ *     delta      what changed of the writable layer since, or of a volume
  *     land       → Arrival               answered when everything has come and was restored and committed; with `postcopy`, calls back:
  *     pages        ←                     a tunnel for memory out of the frozen processes, see transfer/pages.ts; made again when it breaks
  *     lends        ← → Lending           whether the source still has it
@@ -47,6 +48,9 @@ export const Offer = z.object({
   architecture: z.string(),
   /** Resident memory of all its processes, bytes. */
   memory: z.number(),
+  volumes: z.array(CarriedVolume),
+  /** What its files take, bytes; the image only where it has to be sent. */
+  room: z.object({ layer: z.number(), volumes: z.number(), image: z.number() }),
 });
 export type Offer = z.infer<typeof Offer>;
 export interface Verdict {
@@ -67,6 +71,7 @@ export const Preparation = z.object({
   /** What of it comes with the images. */
   carried: z.number(),
   strategy: z.enum(strategies),
+  volumes: z.array(CarriedVolume),
 });
 export type Preparation = z.infer<typeof Preparation>;
 

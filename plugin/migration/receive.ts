@@ -11,6 +11,7 @@ import { addressOf, changeClaim, takeOver } from './claims.ts';
 import { criuFacts } from './facts.ts';
 import { fetchPages, type PagesOutcome } from './fetch.ts';
 import type { JournalEntry } from './journal.ts';
+import { giveUp, lodgings, makeVolumes, missingRoom, volumesThere } from './lodging.ts';
 import type { MoverDependencies } from './ports.ts';
 import { refusalAtDestination } from './preflight.ts';
 import { type Arrival as Arrived, Arming, Offer, type Outcome, parse, Preparation, Reference, Signal, type Verdict } from './protocol.ts';
@@ -45,14 +46,14 @@ export class Receiver {
       const preparation = parse(Preparation, body);
       return inTurn(preparation.id, () => this.#prepare(preparation, from));
     });
-    routes.upload('/v1/moves/files', (stream, query) => inTurn(idOf(query), () => this.#arrival(idOf(query)).files(stream).then(() => ({}))));
+    routes.upload('/v1/moves/files', (stream, query) => inTurn(idOf(query), () => this.#arrival(idOf(query)).files(stream, query.get('volume') ?? undefined).then(() => ({}))));
     routes.call('/v1/moves/ready', (body) => inTurn(parse(Reference, body).id, () => this.#arrival(parse(Reference, body).id).ready().then(() => ({}))));
     routes.call('/v1/moves/arm', (body) => {
       const { id, descriptors } = parse(Arming, body);
       return inTurn(id, () => this.#arrival(id).arm(descriptors).then(() => ({})));
     });
     routes.call('/v1/moves/accept', (body) => inTurn(parse(Reference, body).id, () => this.#arrival(parse(Reference, body).id).accept().then(() => ({}))));
-    routes.upload('/v1/moves/delta', (stream, query) => inTurn(idOf(query), () => this.#arrival(idOf(query)).delta(stream).then(() => ({}))));
+    routes.upload('/v1/moves/delta', (stream, query) => inTurn(idOf(query), () => this.#arrival(idOf(query)).delta(stream, query.get('volume') ?? undefined).then(() => ({}))));
     routes.call('/v1/moves/land', (body) => inTurn(parse(Reference, body).id, () => this.#land(parse(Reference, body).id)));
     routes.call('/v1/moves/outcome', (body, from) => {
       const { id } = parse(Reference, body);
@@ -96,6 +97,7 @@ export class Receiver {
   async #check(offer: Offer): Promise<Verdict> {
     const { containers, overlay, host, self, criu } = this.#deps;
     const engine = await containers.facts();
+    const [byId, byName] = await Promise.all([containers.image(offer.image.id), containers.image(offer.image.ref)]);
     const there = await Promise.all(offer.binds.map((path) => access(host.path(path)).then(() => undefined, () => path)));
     const refusal = refusalAtDestination({
       self,
@@ -107,12 +109,14 @@ export class Receiver {
       architecture: os.arch(),
       networks: new Set(overlay.networksOnEngine().values()),
       missingBinds: there.filter((path) => path !== undefined),
+      volumes: await volumesThere(this.#deps, offer.volumes),
+      volumeDrivers: (await this.#deps.volumes.facts()).drivers,
+      disk: await missingRoom(this.#deps, offer, byId ? 'present' : 'absent'),
       memoryAvailable: os.freemem(),
       criu: await criuFacts(criu),
       kernel: os.release(),
     });
     if (refusal) throw refusal;
-    const [byId, byName] = await Promise.all([containers.image(offer.image.id), containers.image(offer.image.ref)]);
     const notLazy = await criu.find().then((found) => whyNotLazy(host, found), explain);
     return { notLazy, image: byId ? 'present' : 'absent', nameTaken: byName !== undefined && byName.id !== offer.image.id };
   }
@@ -120,9 +124,10 @@ export class Receiver {
   async #prepare(preparation: Preparation, from: string): Promise<Record<string, never>> {
     const { id, container, endpoints } = preparation;
     if (await this.#entry(id)) throw new CoatError('known-move', `the migration ${id} has begun already`);
-    const entry: Entry = { role: 'destination', id, container, peer: from, endpoints: endpoints.map(addressOf), state: 'arriving' };
+    const entry: Entry = { role: 'destination', id, container, peer: from, endpoints: endpoints.map(addressOf), volumes: await lodgings(this.#deps, preparation.volumes), state: 'arriving' };
     await this.#remember(entry);
     try {
+      await makeVolumes(this.#deps, preparation.volumes);
       const free = endpoints.filter(({ network }) => !this.#deps.overlay.letsChoose(network)).map(({ name }) => name);
       const containerId = await this.#deps.containers.create(container, { ...unpinned(preparation.body, free), Image: await this.#imageName(preparation) });
       await this.#remember({ ...entry, containerId });
@@ -198,7 +203,7 @@ export class Receiver {
     if (entry?.state === 'running') return { state: 'running', pages: entry.pages as Outcome['pages'] };
     if (entry) await this.#abort(id, 'the source gave the migration up');
     // a promise about a move this host never heard of: should its first message come late, it is refused
-    else await this.#remember({ role: 'destination', id, container: '', peer: from, endpoints: [], state: 'aborted' });
+    else await this.#remember({ role: 'destination', id, container: '', peer: from, endpoints: [], volumes: [], state: 'aborted' });
     return { state: 'aborted' };
   }
 
@@ -224,12 +229,13 @@ export class Receiver {
     await arrival?.abandon(why);
     this.#arrivals.delete(id);
     if (!arrival) for (const { network, ip } of endpoints) await this.#deps.overlay.forget(network, ip).catch(() => undefined);
+    await giveUp(this.#deps, entry.volumes);
   }
 
   /** An arrival of an earlier life of this agent: enough of it to clear it away. */
   async #stranded(entry: Entry, containerId: string): Promise<Arrival> {
     const blank = { name: '', prefixLength: 0, mac: '', interfaceName: '' };
-    return new Arrival(this.#deps, { ...entry, source: entry.peer, memory: 0, carried: 0, strategy: 'cold', image: { id: '', ref: '' }, body: {}, endpoints: entry.endpoints.map((endpoint) => ({ ...blank, ...endpoint })) }, containerId);
+    return new Arrival(this.#deps, { ...entry, source: entry.peer, memory: 0, carried: 0, volumes: [], strategy: 'cold', image: { id: '', ref: '' }, body: {}, endpoints: entry.endpoints.map((endpoint) => ({ ...blank, ...endpoint })) }, containerId);
   }
 
   #arrival(id: string): Arrival {

@@ -113,6 +113,7 @@ export class Move {
       state: 'moving',
       keep: this.#request.keep ?? false,
       strategy: plan.strategy,
+      volumes: plan.volumes.filter(({ carry }) => carry === 'copy').map(({ name }) => name),
       ...(restarts(inspect) ? { restartPolicy: inspect.HostConfig.RestartPolicy } : {}),
     };
     const preparation: Preparation = {
@@ -124,6 +125,7 @@ export class Move {
       memory: plan.memory,
       carried: plan.carried,
       strategy: plan.strategy,
+      volumes: plan.volumes,
     };
     await using undo = new Undo((what, error) => log.error({ migration: this.id, what, error: explain(error) }, 'could not undo a step'));
     const promise = (): Promise<Outcome> => peer.call<Outcome>('/v1/moves/outcome', { id: this.id });
@@ -255,7 +257,9 @@ export class Move {
 
   async #cleanUp(plan: Plan, entry: SourceEntry, departure: Departure): Promise<void> {
     for (const signal of this.#signals) await this.#deps.peers.get(entry.peer).call('/v1/moves/signal', { id: this.id, signal });
-    await endAtSource(this.#deps, plan.container, { ...entry, name: plan.name });
+    for (const volume of await endAtSource(this.#deps, plan.container, { ...entry, name: plan.name })) {
+      this.#warn(`the volume ${volume} stays on ${this.#deps.self} too, as another container has got it meanwhile`);
+    }
     await departure.cleanUp();
     await this.#deps.peers.get(entry.peer).call('/v1/moves/finish', { id: this.id });
     await this.#deps.journal.remove(this.id);

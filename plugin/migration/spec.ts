@@ -1,4 +1,5 @@
 import type { EndpointSettings, Inspect } from '../engine/containers.ts';
+import { ownMounts } from './volumes.ts';
 
 /** The runtime a container has from its first move on; everything it does not restore it leaves to runc. */
 export const RUNTIME = 'coat';
@@ -13,7 +14,7 @@ export function destinationBody(inspect: Inspect): Record<string, unknown> {
   const endpoints = Object.entries(inspect.NetworkSettings.Networks).map(([name, settings]) => [name, pinned(settings, [inspect.Id.slice(0, 12), inspect.Config.Hostname])]);
   return {
     ...inspect.Config,
-    HostConfig: { ...inspect.HostConfig, Runtime: RUNTIME, NetworkMode: networkMode(inspect) },
+    HostConfig: { ...inspect.HostConfig, ...ownMounts(inspect), Runtime: RUNTIME, NetworkMode: networkMode(inspect) },
     NetworkingConfig: { EndpointsConfig: Object.fromEntries(endpoints) as Record<string, unknown> },
   };
 }

@@ -8,10 +8,12 @@ interface Look {
   /** Inode number and time of birth: a number is given again at once (statx(2)). */
   identity: string;
   size: bigint;
+  /** What it takes on the disk, bytes. */
+  room: number;
   kind: 'file' | 'directory' | 'whiteout' | 'socket';
 }
 
-/** Everything below a directory, by path relative to it. */
+/** Everything below a directory, by path relative to it; of a plain one itself too, as `.`. */
 export type Scan = ReadonlyMap<string, Look>;
 
 /** Where CRIU mounts a file system of the container anew to see what is below its mounts, while it dumps (criu/mount.c, get_clean_mnt). */
@@ -19,19 +21,30 @@ const CRIUS = /^(tmp\/)?cr-tmpfs\.\w{6}$/;
 
 /**
  * Looks at every file below `root`. What vanishes meanwhile is left out, and what CRIU makes there for a moment.
+ *
+ * @param what the upper directory of an overlayfs, or a directory whose files are what they look like
  */
-export async function scan(root: string): Promise<Scan> {
+export async function scan(root: string, what: 'layer' | 'plain' = 'layer'): Promise<Scan> {
   const found = new Map<string, Look>();
+  const look = async (path: string): Promise<Look | undefined> => {
+    const stats = await lstat(join(root, path), { bigint: true }).catch(() => undefined);
+    if (!stats) return undefined;
+    // overlayfs marks a deleted file with a character device 0:0 (kernel Documentation/filesystems/overlayfs.rst)
+    const whiteout = what === 'layer' && stats.isCharacterDevice() && stats.rdev === 0n;
+    const kind = stats.isDirectory() ? 'directory' : whiteout ? 'whiteout' : stats.isSocket() ? 'socket' : 'file';
+    // st_blocks: 512 bytes each, whatever the file system's own are (stat(2))
+    return { ctimeNs: stats.ctimeNs, identity: `${stats.ino} ${stats.birthtimeNs}`, size: stats.size, room: Number(stats.blocks) * 512, kind };
+  };
+  const top = what === 'plain' ? await look('.') : undefined;
+  if (top) found.set('.', top);
   const walk = async (relative: string): Promise<void> => {
     for (const name of await entriesOf(join(root, relative))) {
       const path = relative === '' ? name : `${relative}/${name}`;
       if (CRIUS.test(path)) continue;
-      const stats = await lstat(join(root, path), { bigint: true }).catch(() => undefined);
-      if (!stats) continue;
-      // overlayfs marks a deleted file with a character device 0:0 (kernel Documentation/filesystems/overlayfs.rst)
-      const kind = stats.isDirectory() ? 'directory' : stats.isCharacterDevice() && stats.rdev === 0n ? 'whiteout' : stats.isSocket() ? 'socket' : 'file';
-      found.set(path, { ctimeNs: stats.ctimeNs, identity: `${stats.ino} ${stats.birthtimeNs}`, size: stats.size, kind });
-      if (kind === 'directory') await walk(path);
+      const seen = await look(path);
+      if (!seen) continue;
+      found.set(path, seen);
+      if (seen.kind === 'directory') await walk(path);
     }
   };
   await walk('');
@@ -56,14 +69,18 @@ export interface Difference {
   directories: string[];
 }
 
-/** What changed between two scans of a container's writable layer. */
-export function difference(before: Scan, after: Scan): Difference {
+/**
+ * What changed between two scans of a container's writable layer, or of a volume.
+ *
+ * @param written paths whose content may have changed whatever their times say
+ */
+export function difference(before: Scan, after: Scan, written: ReadonlySet<string> = new Set()): Difference {
   const remove: string[] = [];
   const copy: string[] = [];
   for (const path of before.keys()) if (!after.has(path)) remove.push(path);
   for (const [path, now] of after) {
     const was = before.get(path);
-    if (was && was.ctimeNs === now.ctimeNs && was.identity === now.identity && was.size === now.size) continue;
+    if (was && !written.has(path) && was.ctimeNs === now.ctimeNs && was.identity === now.identity && was.size === now.size) continue;
     if (now.kind === 'whiteout') {
       if (was?.kind !== 'whiteout') remove.push(path);
     } else if (now.kind !== 'socket') {

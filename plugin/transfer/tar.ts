@@ -31,8 +31,8 @@ export function pack(root: string, paths?: readonly string[]): Packing {
 /**
  * Unpacks a stream over a directory, replacing what is there.
  *
- * @param through `upper` writes overlayfs's own attributes too, for a layer that is not mounted;
- *   `merged` leaves them to the overlayfs that is written through
+ * @param through `upper` writes overlayfs's own attributes too, for a layer that is not mounted, and for a volume, where they are
+ *   some inner overlayfs's; `merged` leaves them to the overlayfs that is written through
  */
 export async function unpack(root: string, stream: Readable, through: 'upper' | 'merged'): Promise<void> {
   const argv = ['tar', '--extract', '--preserve-permissions', '--same-owner', ...FAITHFUL, ...(through === 'merged' ? ['--xattrs-exclude=trusted.overlay.*'] : []), '-C', root];

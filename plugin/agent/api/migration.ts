@@ -6,11 +6,15 @@ export const strategies = ['cold', 'postcopy'] as const;
 export const Strategy = z.enum(strategies).describe('cold: all memory in the blackout; postcopy: the container runs on before its memory is there, and until it is needs both hosts').meta({ id: 'Strategy' });
 export type Strategy = z.infer<typeof Strategy>;
 
+/** What becomes of a container's volumes: docs/migration.md. */
+export const volumeWays = ['copy', 'shared', 'refuse'] as const;
+
 export const MigrationRequest = z.strictObject({
   container: z.string().min(1).describe('name or id, as docker inspect takes it'),
   to: z.string().min(1).describe('name of the destination host'),
   from: z.string().min(1).exactOptional().describe('name of the host that has it; needed only where several have one of that name'),
   keep: z.boolean().exactOptional().describe('keep the stopped container at the source, renamed, instead of removing it'),
+  volumes: z.enum(volumeWays).exactOptional().describe('what becomes of its volumes; by default they are copied'),
   strategy: z.enum([...strategies, 'auto']).exactOptional().describe('how its memory gets there; by default auto: postcopy where cold would be felt and both hosts can'),
 }).meta({ id: 'MigrationRequest' });
 export type MigrationRequest = z.infer<typeof MigrationRequest>;

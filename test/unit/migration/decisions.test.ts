@@ -22,7 +22,7 @@ const inspect = (change: { State?: object; HostConfig?: object; Mounts?: Inspect
 });
 
 const source = (change: Partial<SourceFacts> = {}): SourceFacts => ({
-  self: 'h1', to: 'h2', hosts: ['h1', 'h2'], ref: 'api', inspect: inspect(), coatNetworks: new Set(['shop']), undumpable: [], behindLink: undefined, limitsReadable: true, criu: { version: '4.2.1' }, kernel: '6.18.1', imageThere: true, ...change,
+  self: 'h1', to: 'h2', hosts: ['h1', 'h2'], ref: 'api', inspect: inspect(), coatNetworks: new Set(['shop']), undumpable: [], behindLink: undefined, limitsReadable: true, criu: { version: '4.2.1' }, kernel: '6.18.1', imageThere: true, volumes: [], how: 'copy', ...change,
 });
 
 describe('what the source refuses', () => {
@@ -40,7 +40,7 @@ describe('what the source refuses', () => {
     ['no-coat-network', { coatNetworks: new Set() }],
     ['no-coat-network', { inspect: inspect({ networks: [] }) }],
     ['foreign-network', { inspect: inspect({ networks: ['shop', 'bridge'] }) }],
-    ['volume', { inspect: inspect({ Mounts: [{ Type: 'volume', Source: '/v', Destination: '/data', Name: 'data' }] }) }],
+    ['volume', { how: 'refuse', volumes: [{ volume: { Name: 'data', Driver: 'local', Mountpoint: '/v', Labels: null, Options: null }, others: [] }] }],
     ['storage-driver', { inspect: inspect({ GraphDriver: { Name: 'overlayfs', Data: null } }) }],
     ['no-criu', { criu: { problem: 'not found' } }],
     ['old-criu', { criu: { version: '4.1.1' } }],
@@ -62,8 +62,8 @@ describe('what the source refuses', () => {
 
 const destination = (change: Partial<DestinationFacts> = {}): DestinationFacts => ({
   self: 'h2',
-  offer: { container: 'api', image: { id: 'i', ref: 'r' }, networks: [{ name: 'shop', network: '10.42.0.0-24' }], binds: [], storage: 'overlay2', architecture: 'x64', memory: 1000 },
-  nameTaken: false, runtimes: ['runc', 'coat'], storage: 'overlay2', api: '1.44', architecture: 'x64', networks: new Set(['10.42.0.0-24']), missingBinds: [], memoryAvailable: 1e9, criu: { version: '4.2' }, kernel: '6.18', ...change,
+  offer: { container: 'api', image: { id: 'i', ref: 'r' }, networks: [{ name: 'shop', network: '10.42.0.0-24' }], binds: [], storage: 'overlay2', architecture: 'x64', memory: 1000, volumes: [], room: { layer: 1, volumes: 0, image: 0 } },
+  nameTaken: false, runtimes: ['runc', 'coat'], storage: 'overlay2', api: '1.44', architecture: 'x64', networks: new Set(['10.42.0.0-24']), missingBinds: [], volumes: new Map(), volumeDrivers: ['local'], disk: { missing: 0, free: 1e9 }, memoryAvailable: 1e9, criu: { version: '4.2' }, kernel: '6.18', ...change,
 });
 
 describe('what the destination refuses', () => {
@@ -75,6 +75,7 @@ describe('what the destination refuses', () => {
     ['architecture', { architecture: 'arm64' }],
     ['no-network', { networks: new Set() }],
     ['no-mount', { missingBinds: ['/data'] }],
+    ['no-disk', { disk: { missing: 5e6, free: 1e6 } }],
     ['no-memory', { memoryAvailable: 1500 }],
     ['old-criu', { criu: { version: '3.17' } }],
   ])('%s', (code, change) => {
