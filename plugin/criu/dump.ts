@@ -17,6 +17,11 @@ export const sharedFlags = ['--tcp-established', '--file-locks'] as const;
 export const LAZY_FLAG = '--lazy-pages';
 /** CRIU's standard input, which is /dev/null. */
 const NO_PAGE_SERVER = 'ps-socket 0\n';
+/**
+ * How much of files that have lost their names, and that processes hold open, goes into the images, bytes (criu(8), `--ghost-limit`, whose
+ * own default is 1 MiB). For these images there is room of twice as much.
+ */
+export const GHOSTS = 256 << 20;
 
 /** See actions.ts and wrapper.ts. */
 const PIPES = ['go', 'tars'] as const;
@@ -63,7 +68,7 @@ export async function armDump(host: HostSide, criu: Criu, container: RunningCont
   await mkdir(host.path(`${directory}/images`));
   await mkdir(host.path(`${directory}/work`));
   const pipes = await Pipes.make(host, directory, PIPES);
-  await writeFile(host.path(`${directory}/home/.criu/default.conf`), `network-lock skip\n${lazy ? NO_PAGE_SERVER : ''}${await writeActions(host, directory, dumpActions)}`);
+  await writeFile(host.path(`${directory}/home/.criu/default.conf`), `network-lock skip\nghost-limit ${GHOSTS}\n${lazy ? NO_PAGE_SERVER : ''}${await writeActions(host, directory, dumpActions)}`);
   const path = await criuOnPath(host, directory, criu);
   const checkpoint = ['runc', `--root=${container.runcRoot}`, 'checkpoint', '--leave-running', ...sharedFlags, ...(lazy ? [LAZY_FLAG] : []), `--image-path=${directory}/images`, `--work-path=${directory}/work`, container.id];
   const ended = host.run(outliving(checkpoint), { netns: `/proc/${container.pid}/ns/net`, env: { PATH: path, HOME: `${directory}/home` } });
