@@ -34,9 +34,9 @@ export async function createNetns({ kernel, hostRoot }: NetnsPlace, name: string
   const path = netnsPath(name);
   const seen = hostRoot + path;
   await mkdir(dirname(seen), { recursive: true, mode: 0o755 });
+  // a container on several networks arrives in one namespace; nothing can be written there any more then
+  if ((await statfs(seen).catch(() => undefined))?.type === NSFS) return seen;
   await writeFile(seen, '', { flag: 'a' });
-  // a container on several networks arrives in one namespace
-  if ((await statfs(seen)).type === NSFS) return seen;
   await kernel.run([...inHost(hostRoot), 'unshare', `--net=${path}`, 'true']);
   await inNetns(kernel, seen, ['ip', 'link', 'set', 'lo', 'up']);
   return seen;

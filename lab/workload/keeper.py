@@ -423,7 +423,7 @@ def about():
         "limits": limits,
         "environment": dict(os.environ),
         "hostname": socket.gethostname(),
-        "hosts": open("/etc/hosts").read(),
+        "hosts": [line for line in open("/etc/hosts") if "there" in line],
         "nice": os.nice(0),
         "terminal": [os.isatty(fd) for fd in range(3)],
         "oom": open("/proc/self/oom_score_adj").read(),

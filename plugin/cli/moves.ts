@@ -8,7 +8,7 @@ import type { Perform } from './program.ts';
 const MOST_AT_ONCE = 16;
 
 /** How a container is moved, in one word each. */
-type Ways = Pick<MigrationRequest, 'strategy' | 'volumes'>;
+type Ways = Pick<MigrationRequest, 'strategy' | 'volumes' | 'ignoreCpu'>;
 
 /** The verbs that move containers, and tell of moves. */
 export function moveVerbs(root: Command, perform: Perform): void {
@@ -26,6 +26,7 @@ export function moveVerbs(root: Command, perform: Perform): void {
     .option('--keep', 'Keep the stopped container where it was, renamed, instead of removing it')
     .addOption(strategyOption())
     .addOption(volumesOption())
+    .option('--ignore-cpu', "Move it also to a processor that lacks what this one's has")
     .addHelpText('after', STRATEGIES)
     .action((names: string[], options: Form & Ways & { quiet?: true; keep?: true; from?: string; parallel: number; allOnNetwork?: string }) => {
       if (options.allOnNetwork === undefined && names.length < 2) throw misused("missing required argument 'host'");
@@ -42,6 +43,7 @@ export function moveVerbs(root: Command, perform: Perform): void {
     .option('-q, --quiet', 'Print nothing but errors')
     .addOption(strategyOption())
     .addOption(volumesOption())
+    .option('--ignore-cpu', "Move it also to a processor that lacks what this one's has")
     .addHelpText('after', STRATEGIES)
     .action((host: string, options: Form & Ways & { to?: string[]; parallel: number; quiet?: true }) =>
       perform(options, async (scene) => (await import('./verbs/drain.ts')).drain(scene, host, options)));

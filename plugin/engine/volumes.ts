@@ -37,7 +37,7 @@ export function createVolumes(connect: () => Docker): Volumes {
   return {
     async inspect(name) {
       try {
-        return (await connect().getVolume(name).inspect()) as unknown as VolumeInspect;
+        return await connect().getVolume(name).inspect();
       } catch (error) {
         if (statusOf(error) === 404) return undefined;
         throw error;

@@ -115,6 +115,7 @@ export class Arrival {
     reserved.catch(() => undefined);
     // while the engine starts a container it describes it to nobody, and files that changed must go there before it has started
     await this.#layer('MergedDir');
+    for (const { name, carry } of this.#preparation.volumes) if (carry === 'copy') await this.#volume(name);
     await this.timeline.step('docker start', () => this.#offering(async () => {
       this.#started = containers.start(this.#containerId);
       this.#started.catch(() => undefined);

@@ -2,11 +2,12 @@ import { readFile } from 'node:fs/promises';
 import type { Duplex } from 'node:stream';
 import { CoatError, explain } from '../../driver/host/errors.ts';
 import { armDump, type ArmedDump, DESCRIPTORS, forgetDump } from '../criu/dump.ts';
-import { freeze, isFrozen, processes, thaw } from '../criu/freezer.ts';
+import { isFrozen, processes, thaw } from '../criu/freezer.ts';
 import { linkPages, mountMemory, PAGES, releaseMemory, reserveMemory, unmountMemory } from '../criu/memory.ts';
 import type { Peer } from '../agent/peer.ts';
 import { conclude, follow, isPages, type Sizes } from '../transfer/follow.ts';
 import type { Plan } from './plan.ts';
+import { freezeInOrder } from './standstill.ts';
 import type { MoverDependencies } from './ports.ts';
 import type { Arrival } from './protocol.ts';
 
@@ -91,7 +92,7 @@ export class Departure {
   }
 
   freeze(): Promise<void> {
-    return freeze(this.#deps.host, this.#plan.container);
+    return freezeInOrder(this.#deps.host, this.#plan.container);
   }
 
   async thaw(): Promise<void> {

@@ -5,12 +5,16 @@ import { findContainer, type RunningContainer } from '../criu/container.ts';
 import { whyNotLazy } from '../criu/features.ts';
 import { processes } from '../criu/freezer.ts';
 import type { Inspect } from '../engine/containers.ts';
+import { cpuFeatures } from './cpu.ts';
 import { anonymousMemory, behindLink, criuFacts, interfaceNames, limitsReadable, residentMemory, undumpable } from './facts.ts';
 import { ignoresOf } from './ignore.ts';
+import { namelessFiles } from './nameless.ts';
 import type { MoverDependencies } from './ports.ts';
 import { nameOf, refusalAtSource } from './preflight.ts';
 import type { Endpoint, Verdict } from './protocol.ts';
+import { execSessions } from './sessions.ts';
 import { chooseStrategy, DEFAULT_STRATEGY } from './strategy.ts';
+import { undumpableSockets } from './sockets.ts';
 import { Trees } from './trees.ts';
 import { boundBy, type CarriedVolume, carriedVolumes, type VolumeFacts } from './volumes.ts';
 
@@ -22,6 +26,8 @@ export interface Plan {
   endpoints: Endpoint[];
   volumes: CarriedVolume[];
   trees: Trees;
+  /** What `docker exec` has started in it, which will not move. */
+  ending: string[];
   memory: number;
   /** What of it is carried in the blackout, bytes. */
   carried: number;
@@ -39,7 +45,7 @@ const PROBE_MS = 2_000;
  *
  * @throws CoatError with the first reason why the container cannot move; nothing was touched then
  */
-export async function planMove(deps: MoverDependencies, { container: ref, to, strategy: wanted = DEFAULT_STRATEGY, volumes: how = 'copy' }: MigrationRequest): Promise<Plan> {
+export async function planMove(deps: MoverDependencies, { container: ref, to, strategy: wanted = DEFAULT_STRATEGY, volumes: how = 'copy', ignoreCpu = false }: MigrationRequest): Promise<Plan> {
   const { containers, overlay, host, self, peers, criu } = deps;
   const inspect = await containers.inspect(ref);
   const onEngine = overlay.networksOnEngine();
@@ -54,7 +60,8 @@ export async function planMove(deps: MoverDependencies, { container: ref, to, st
     inspect,
     hosts: overlay.hosts(),
     coatNetworks: new Set(attached.filter(([, { NetworkID }]) => onEngine.has(NetworkID)).map(([name]) => name)),
-    undumpable: await undumpable(host, pids),
+    undumpable: [...(await undumpable(host, pids)), ...(container ? await undumpableSockets(host, container.pid) : [])],
+    nameless: await namelessFiles(host, pids),
     behindLink: inspect && container ? await behindLink(host, container.pid, mountPoints(inspect)) : undefined,
     limitsReadable: await limitsReadable(host, pids),
     criu: await criuFacts(criu),
@@ -67,6 +74,7 @@ export async function planMove(deps: MoverDependencies, { container: ref, to, st
   if (!inspect || !container) throw new CoatError('not-running', `${ref} is not running`);
   const volumes = carriedVolumes(volumeFacts, how, { name: nameOf(inspect), self });
   if (volumes instanceof CoatError) throw volumes;
+  const ending = await execSessions(host, container.pid, pids, inspect.Config);
   const ignores = await ignoresOf(host, container.pid, inspect.Config['Labels']);
   const trees = await Trees.look(host, inspect, volumes, ignores, () => processes(host, container));
 
@@ -88,6 +96,7 @@ export async function planMove(deps: MoverDependencies, { container: ref, to, st
     binds: [...inspect.Mounts.filter(({ Type }) => Type === 'bind').map(({ Source }) => Source), ...boundBy(volumes)],
     storage: inspect.GraphDriver.Name,
     architecture: os.arch(),
+    cpu: ignoreCpu ? [] : await cpuFeatures(host),
     memory,
     volumes,
     room: { ...trees.room(), image: (await containers.image(inspect.Image))?.size ?? 0 },
@@ -100,7 +109,7 @@ export async function planMove(deps: MoverDependencies, { container: ref, to, st
   const answers = await Promise.all(
     peers.others().map((peer) => peer.call('/v1/settled', { revision: 0 }, { timeout: PROBE_MS }).then(() => peer.name, () => undefined)),
   );
-  return { name: nameOf(inspect), inspect, container, endpoints, volumes, trees, memory, carried, strategy: chosen, verdict, reachable: answers.filter((name) => name !== undefined) };
+  return { name: nameOf(inspect), inspect, container, endpoints, volumes, trees, ending, memory, carried, strategy: chosen, verdict, reachable: answers.filter((name) => name !== undefined) };
 }
 
 /** The volumes of a container, each once, and who else has them. */

@@ -1,7 +1,9 @@
 import { CoatError } from '../../driver/host/errors.ts';
+import { GHOSTS } from '../criu/dump.ts';
 import type { Inspect } from '../engine/containers.ts';
 import { oneNetwork, takesNetworks } from '../engine/version.ts';
 import { RUNTIME } from './spec.ts';
+import type { Nameless } from './nameless.ts';
 import type { Offer } from './protocol.ts';
 import { carriedVolumes, refusedVolumes, type VolumeFacts, type VolumesHow, type VolumeThere } from './volumes.ts';
 
@@ -17,6 +19,7 @@ export interface SourceFacts {
   coatNetworks: ReadonlySet<string>;
   /** Names under which file descriptors of its processes go that CRIU cannot dump. */
   undumpable: readonly string[];
+  nameless: Nameless;
   /** A mount point of it that lies behind a symbolic link. */
   behindLink: string | undefined;
   /** Whether CRIU may read the limits of its processes. */
@@ -77,6 +80,9 @@ function refusedHost(facts: SourceFacts, inspect: Inspect, name: string): Refusa
   if (criu) return criu;
   const [undumpable] = facts.undumpable;
   if (undumpable) return refuse('undumpable', `a process of ${name} uses ${undumpable}, which CRIU cannot carry over`, 'docs/limits.md lists what cannot move, and ways around it');
+  const { linked, bytes } = facts.nameless;
+  if (linked !== undefined) return refuse('deleted-link', `a process of ${name} holds ${linked} open, which was deleted while the file has another name, and CRIU cannot find it by that`, 'have it open the file by a name that stays');
+  if (bytes > GHOSTS) return refuse('deleted-files', `processes of ${name} hold ${mebibytes(bytes)} of deleted files open, and ${mebibytes(GHOSTS)} is what CRIU may carry over`, 'have them close those files');
   if (facts.behindLink) {
     return refuse('mount-behind-link', `${name} has a mount at ${facts.behindLink}, whose path is a symbolic link in its image, and CRIU cannot find it there`, facts.behindLink === '/sbin/docker-init' ? 'run it without --init' : 'mount it at its real path');
   }
@@ -110,6 +116,8 @@ export interface DestinationFacts {
   /** Version of its engine's API. */
   api: string;
   architecture: string;
+  /** What programs use of its processors, see cpu.ts. */
+  cpu: readonly string[];
   networks: ReadonlySet<string>;
   missingBinds: readonly string[];
   volumes: ReadonlyMap<string, VolumeThere>;
@@ -132,6 +140,8 @@ export function refusalAtDestination(facts: DestinationFacts): Refusal | undefin
   if (facts.storage !== offer.storage) return refuse('storage-differs', `${self} keeps containers with ${facts.storage}, the source with ${offer.storage}`, 'both engines need overlay2');
   if (facts.architecture !== offer.architecture) return refuse('architecture', `${self} is ${facts.architecture}, the source is ${offer.architecture}`, 'processes cannot change the kind of processor');
   if (offer.networks.length > 1 && !takesNetworks(facts.api)) return oneNetwork(self, name);
+  const lacking = offer.cpu.filter((feature) => !facts.cpu.includes(feature));
+  if (lacking.length > 0) return refuse('cpu', `the processor of ${self} has no ${lacking.slice(0, 5).join(', ')}, which a program of ${name} may have found at its start and use`, 'move it to a host with the same kind of processor or a newer one; --ignore-cpu moves it all the same');
   const missing = offer.networks.find(({ network }) => !facts.networks.has(network));
   if (missing) return refuse('no-network', `${self} does not have the network ${missing.name} yet`, `wait a moment; if it stays so, look at the plugin's log on ${self}`);
   const [bind] = facts.missingBinds;

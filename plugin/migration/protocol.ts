@@ -46,6 +46,8 @@ export const Offer = z.object({
   binds: z.array(z.string()),
   storage: z.string(),
   architecture: z.string(),
+  /** What its programs may use of the source's processors. */
+  cpu: z.array(z.string()),
   /** Resident memory of all its processes, bytes. */
   memory: z.number(),
   volumes: z.array(CarriedVolume),

@@ -8,6 +8,7 @@ import { whyNotLazy } from '../criu/features.ts';
 import { unmountMemory } from '../criu/memory.ts';
 import { Arrival, closeDoor, restoreDirectory } from './arrival.ts';
 import { addressOf, changeClaim, takeOver } from './claims.ts';
+import { cpuFeatures } from './cpu.ts';
 import { criuFacts } from './facts.ts';
 import { fetchPages, type PagesOutcome } from './fetch.ts';
 import type { JournalEntry } from './journal.ts';
@@ -107,6 +108,7 @@ export class Receiver {
       storage: engine.storage,
       api: engine.api,
       architecture: os.arch(),
+      cpu: await cpuFeatures(host),
       networks: new Set(overlay.networksOnEngine().values()),
       missingBinds: there.filter((path) => path !== undefined),
       volumes: await volumesThere(this.#deps, offer.volumes),

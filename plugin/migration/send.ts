@@ -73,6 +73,7 @@ export class Move {
       const plan = await this.#timeline.step('look at both hosts', () => planMove(this.#deps, this.#request));
       this.#strategy = plan.strategy;
       this.#name = plan.name;
+      for (const command of plan.ending) this.#warn(`what docker exec has started in ${plan.name} ends with the move: ${command}`);
       await this.#move(plan);
       const report = this.#report('migrated');
       this.#emit({ type: 'done', report });

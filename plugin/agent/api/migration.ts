@@ -15,6 +15,7 @@ export const MigrationRequest = z.strictObject({
   from: z.string().min(1).exactOptional().describe('name of the host that has it; needed only where several have one of that name'),
   keep: z.boolean().exactOptional().describe('keep the stopped container at the source, renamed, instead of removing it'),
   volumes: z.enum(volumeWays).exactOptional().describe('what becomes of its volumes; by default they are copied'),
+  ignoreCpu: z.boolean().exactOptional().describe("move it also where the destination's processor has less than the source's"),
   strategy: z.enum([...strategies, 'auto']).exactOptional().describe('how its memory gets there; by default auto: postcopy where cold would be felt and both hosts can'),
 }).meta({ id: 'MigrationRequest' });
 export type MigrationRequest = z.infer<typeof MigrationRequest>;

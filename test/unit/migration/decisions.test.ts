@@ -22,7 +22,7 @@ const inspect = (change: { State?: object; HostConfig?: object; Mounts?: Inspect
 });
 
 const source = (change: Partial<SourceFacts> = {}): SourceFacts => ({
-  self: 'h1', to: 'h2', hosts: ['h1', 'h2'], ref: 'api', inspect: inspect(), coatNetworks: new Set(['shop']), undumpable: [], behindLink: undefined, limitsReadable: true, criu: { version: '4.2.1' }, kernel: '6.18.1', imageThere: true, volumes: [], how: 'copy', ...change,
+  self: 'h1', to: 'h2', hosts: ['h1', 'h2'], ref: 'api', inspect: inspect(), coatNetworks: new Set(['shop']), undumpable: [], nameless: { bytes: 0, linked: undefined }, behindLink: undefined, limitsReadable: true, criu: { version: '4.2.1' }, kernel: '6.18.1', imageThere: true, volumes: [], how: 'copy', ...change,
 });
 
 describe('what the source refuses', () => {
@@ -45,6 +45,8 @@ describe('what the source refuses', () => {
     ['no-criu', { criu: { problem: 'not found' } }],
     ['old-criu', { criu: { version: '4.1.1' } }],
     ['undumpable', { undumpable: ['io_uring'] }],
+    ['deleted-link', { nameless: { bytes: 0, linked: '/srv/a' } }],
+    ['deleted-files', { nameless: { bytes: 2 ** 30, linked: undefined } }],
     ['mount-behind-link', { behindLink: '/sbin/docker-init' }],
     ['no-sys-resource', { limitsReadable: false }],
     ['image-gone', { imageThere: false }],
@@ -62,8 +64,8 @@ describe('what the source refuses', () => {
 
 const destination = (change: Partial<DestinationFacts> = {}): DestinationFacts => ({
   self: 'h2',
-  offer: { container: 'api', image: { id: 'i', ref: 'r' }, networks: [{ name: 'shop', network: '10.42.0.0-24' }], binds: [], storage: 'overlay2', architecture: 'x64', memory: 1000, volumes: [], room: { layer: 1, volumes: 0, image: 0 } },
-  nameTaken: false, runtimes: ['runc', 'coat'], storage: 'overlay2', api: '1.44', architecture: 'x64', networks: new Set(['10.42.0.0-24']), missingBinds: [], volumes: new Map(), volumeDrivers: ['local'], disk: { missing: 0, free: 1e9 }, memoryAvailable: 1e9, criu: { version: '4.2' }, kernel: '6.18', ...change,
+  offer: { container: 'api', image: { id: 'i', ref: 'r' }, networks: [{ name: 'shop', network: '10.42.0.0-24' }], binds: [], storage: 'overlay2', architecture: 'x64', cpu: ['avx2'], memory: 1000, volumes: [], room: { layer: 1, volumes: 0, image: 0 } },
+  nameTaken: false, runtimes: ['runc', 'coat'], storage: 'overlay2', api: '1.44', architecture: 'x64', cpu: ['avx2', 'avx512f'], networks: new Set(['10.42.0.0-24']), missingBinds: [], volumes: new Map(), volumeDrivers: ['local'], disk: { missing: 0, free: 1e9 }, memoryAvailable: 1e9, criu: { version: '4.2' }, kernel: '6.18', ...change,
 });
 
 describe('what the destination refuses', () => {
@@ -73,6 +75,7 @@ describe('what the destination refuses', () => {
     ['storage-differs', { storage: 'overlayfs' }],
     ['one-network', { api: '1.43', offer: { ...destination().offer, networks: ['a', 'b'].map((name) => ({ name, network: '10.42.0.0-24' })) } }],
     ['architecture', { architecture: 'arm64' }],
+    ['cpu', { cpu: ['sse2'] }],
     ['no-network', { networks: new Set() }],
     ['no-mount', { missingBinds: ['/data'] }],
     ['no-disk', { disk: { missing: 5e6, free: 1e6 } }],
