@@ -1,4 +1,4 @@
-"""An echo server that holds on to something CRIU cannot carry over: `stubborn.py io_uring`, `stubborn.py unix PATH`
+"""An echo server that holds on to something CRIU cannot carry over: `stubborn.py io_uring`, `mptcp`, `deleted`, `netlink` or `unix PATH`
 
 With `unix` it is connected to a socket whose other end is outside of the container; `stubborn.py listen PATH` is that end.
 """
@@ -6,6 +6,7 @@ import ctypes
 import os
 import runpy
 import socket
+import struct
 import sys
 import time
 
@@ -32,4 +33,17 @@ elif what == "unix":
     held.connect(path[0])
 elif what == "io_uring":
     io_uring()
+elif what == "mptcp":
+    held = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262)
+    held.bind(("", 7002))
+    held.listen()
+elif what == "deleted":
+    held = open("/srv/deleted", "w")
+    os.link("/srv/deleted", "/srv/another")
+    os.remove("/srv/deleted")
+elif what == "netlink":
+    # asked for all links (RTM_GETLINK, NLM_F_REQUEST | NLM_F_DUMP; rtnetlink(7)), and does not read the answer
+    held = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
+    held.bind((0, 0))
+    held.send(struct.pack("IHHIIBxHiII", 32, 18, 0x301, 1, 0, 0, 0, 0, 0, 0))
 runpy.run_path(os.path.join(os.path.dirname(__file__), "echo.py"), run_name="__main__")

@@ -60,7 +60,7 @@ export async function planMove(deps: MoverDependencies, { container: ref, to, st
     inspect,
     hosts: overlay.hosts(),
     coatNetworks: new Set(attached.filter(([, { NetworkID }]) => onEngine.has(NetworkID)).map(([name]) => name)),
-    undumpable: [...(await undumpable(host, pids)), ...(container ? await undumpableSockets(host, container.pid) : [])],
+    undumpable: [...(await undumpable(host, pids)), ...(container ? await undumpableSockets(host, container.pid, pids) : [])],
     nameless: await namelessFiles(host, pids),
     behindLink: inspect && container ? await behindLink(host, container.pid, mountPoints(inspect)) : undefined,
     limitsReadable: await limitsReadable(host, pids),

@@ -18,7 +18,8 @@ function asks(scene: Scene, server: Container): (word: string) => Promise<Record
 /** What its engine was told of a container, but for what a move changes. */
 async function configuration(container: Container): Promise<unknown> {
   const { Config, HostConfig } = (JSON.parse(await docker(container.host, 'inspect', container.name)) as { Config: object; HostConfig: object }[])[0]!;
-  return { Config, HostConfig: { ...HostConfig, Runtime: undefined, Binds: undefined, Mounts: undefined, VolumesFrom: undefined, NetworkMode: undefined } };
+  // older engines have a second place for it
+  return { Config: { ...Config, MacAddress: undefined }, HostConfig: { ...HostConfig, Runtime: undefined, Binds: undefined, Mounts: undefined, VolumesFrom: undefined, NetworkMode: undefined } };
 }
 
 const manifest = async (container: Container): Promise<string[]> => (await container.exec('python3', '/fixtures/manifest.py', '/data')).split('\n').filter((line) => !line.includes('/data/mapped'));

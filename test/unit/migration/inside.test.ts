@@ -23,9 +23,13 @@ test('a connection that waits to be accepted', () => {
 
 test('a unix socket whose other end is elsewhere', () => {
   const inside = 'u_str ESTAB  0      0                  * 11            * 12\nu_str ESTAB 0 0 /run/one 12 * 11 \nu_str ESTAB 0 0 /run/a name 21 * 22\nu_str ESTAB 0 0 * 22 * 21\nu_str LISTEN 0      128     /data/a socket 13            * 0\nu_dgr UNCONN 0 0 * 14 * 0\n';
-  expect(connectedOutside(inside)).toBeUndefined();
-  expect(connectedOutside(`${inside}u_str ESTAB  0      0                  * 15            * 16\n`)).toBe('');
-  expect(connectedOutside(`${inside}u_str ESTAB  0      0     /run/two 15            * 16\n`)).toBe(' (/run/two)');
+  const held = new Set(['11', '12', '13', '14', '15', '21', '22']);
+  expect(connectedOutside(inside, held)).toBeUndefined();
+  // somebody else's, in the same network namespace
+  expect(connectedOutside(`${inside}u_str ESTAB 0 0 * 31 * 32\n`, held)).toBeUndefined();
+  expect(connectedOutside(`${inside}u_str ESTAB 0 0 * 15 * 0\n`, held)).toBeUndefined();
+  expect(connectedOutside(`${inside}u_str ESTAB  0      0                  * 15            * 16\nu_str ESTAB 0 0 * 16 * 15\n`, held)).toBe('');
+  expect(connectedOutside(`${inside}u_str ESTAB  0      0     /run/two 15            * 16\n`, held)).toBe(' (/run/two)');
 });
 
 test('what has come into a container from outside, but for its health check', () => {
