@@ -214,12 +214,14 @@ def eventfd():
 @keep
 def timerfd():
     fd = called(libc.timerfd_create(time.CLOCK_MONOTONIC, os.O_NONBLOCK))
-    # every 50 ms
-    called(libc.timerfd_settime(fd, 0, struct.pack("qqqq", 0, 50_000_000, 0, 50_000_000), None))
+    # after 10 000 s, and then every 7
+    called(libc.timerfd_settime(fd, 0, struct.pack("qqqq", 7, 0, 10_000, 0), None))
 
     def look():
-        if fd not in select.select([fd], [], [], 2)[0] or struct.unpack("q", os.read(fd, 8))[0] < 1:
-            raise ValueError("it does not fire")
+        left = ctypes.create_string_buffer(32)
+        called(libc.timerfd_gettime(fd, left))
+        every, _, seconds, _ = struct.unpack("qqqq", left.raw)
+        same([7, True], [every, 9_000 < seconds < 10_000])
     return look
 
 
