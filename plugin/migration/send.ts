@@ -95,7 +95,8 @@ export class Move {
   /** What a user did with the container says more than what broke of it. */
   async #reason(error: unknown): Promise<unknown> {
     if (this.#signal.aborted) return this.#signal.reason as unknown;
-    return this.phase === 'planned' ? error : ((await stoppedMeanwhile(this.#deps, this.#request.container, this.#name)) ?? error);
+    // before, nothing was touched; afterwards it does not run here any more
+    return ['planned', 'released', 'cleaned'].includes(this.phase) ? error : ((await stoppedMeanwhile(this.#deps, this.#request.container, this.#name)) ?? error);
   }
 
   async #move(plan: Plan): Promise<void> {
