@@ -1,9 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import type { Duplex } from 'node:stream';
-import { CoatError, explain } from '../../driver/host/errors.ts';
+import { CoatError, codeOf, explain } from '../../driver/host/errors.ts';
+import { until } from '../../driver/host/until.ts';
 import { armDump, type ArmedDump, DESCRIPTORS, forgetDump } from '../criu/dump.ts';
 import { isFrozen, processes, thaw } from '../criu/freezer.ts';
 import { linkPages, mountMemory, PAGES, releaseMemory, reserveMemory, unmountMemory } from '../criu/memory.ts';
+import { forgetTask } from '../criu/shim.ts';
 import type { Peer } from '../agent/peer.ts';
 import { conclude, follow, isPages, type Sizes } from '../transfer/follow.ts';
 import type { Plan } from './plan.ts';
@@ -15,6 +17,9 @@ import type { Arrival } from './protocol.ts';
 const CONNECTIONS = 3;
 /** When the destination is asked what became of it instead of waited for, ms. Its own patience is shorter for all but huge containers. */
 const LAND_MS = 120_000;
+
+/** How long a container that was sent a signal may take to end once it is thawed, ms; `docker stop` waits for 10 s. */
+const ENDED_MS = 15_000;
 
 /** The effects of a move on the source host; what may follow what is `send.ts`'s. */
 export class Departure {
@@ -99,6 +104,15 @@ export class Departure {
     await this.#dump?.disarm();
     await forgetDump(this.#deps.host, this.#plan.container);
     await thaw(this.#deps.host, this.#plan.container);
+  }
+
+  /** Of a container that was ended while it stood still nothing stays. @param stopped why the move was taken back */
+  async forgetIfEnded({ reason }: AbortSignal): Promise<void> {
+    if (codeOf(reason) !== 'stopped-meanwhile') return;
+    const { containers, host } = this.#deps;
+    const { id } = this.#plan.container;
+    await until('the engine to know that it has ended', async () => !(await containers.inspect(id))?.State.Running, { timeout: ENDED_MS });
+    await forgetTask(host, id);
   }
 
   /** @returns what is still to be waited for before the destination can have everything */

@@ -179,6 +179,7 @@ export class Move {
     this.#signal.throwIfAborted();
     await departure.mustRun();
     this.#enter('frozen');
+    undo.add('task', () => departure.forgetIfEnded(this.#signal));
     undo.add('freeze', () => departure.thaw().then(() => this.#timeline.thawed()));
     this.#timeline.frozen();
     await step('freeze', () => departure.freeze());

@@ -24,7 +24,7 @@ export async function remains(): Promise<Record<string, Remains>> {
 
 /** Everything is as it was, or soon will be. */
 export async function expectRemains(before: Record<string, Remains>): Promise<void> {
-  const same = async (): Promise<boolean> => isDeepStrictEqual(await remains(), before);
-  await until('all hosts to be tidy', same, { timeout: TIDY_MS, every: 100 }).catch(() => undefined);
-  expect(await remains()).toEqual(before);
+  let last = await remains();
+  if (!isDeepStrictEqual(last, before)) await until('all hosts to be tidy', async () => isDeepStrictEqual((last = await remains()), before), { timeout: TIDY_MS, every: 100 }).catch(() => undefined);
+  expect(last).toEqual(before);
 }
