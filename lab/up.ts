@@ -6,7 +6,7 @@ import { alone } from './claim.ts';
 import { destroy } from './destroy.ts';
 import { makeDisk } from './disk.ts';
 import { allDone } from './done.ts';
-import { makeImages } from './images/all.ts';
+import { makeImages, type MorePackages } from './images/all.ts';
 import { buildIn, type Tell } from './images/build.ts';
 import { makeHostCgroups } from './kernel/cgroups.ts';
 import { hierarchies } from './kernel/hierarchies.ts';
@@ -29,6 +29,8 @@ export interface UpOptions {
   cgroup?: 1 | 2;
   /** False leaves COAT out. */
   plugin?: boolean;
+  /** What hosts have beside what all labs' have; theirs are root file systems of their own. */
+  packages?: MorePackages;
   /** Told of each step. */
   log?: Tell;
   /** Makes it stop, and remove what it has made. */
@@ -52,7 +54,7 @@ export async function bringUp(options: UpOptions, finish: (spec: LabSpec) => Pro
     await using undo = new Undo((what, error) => claim.tell(`${what}: ${explain(error)}`));
     undo.add(`removing lab ${name}`, () => destroy(name));
     const spec = await plan(name, options);
-    const record = await makeHosts(spec, claim.tell, options.signal);
+    const record = await makeHosts(spec, options.packages, claim.tell, options.signal);
     options.signal?.throwIfAborted();
     await finish(spec);
     options.signal?.throwIfAborted();
@@ -68,11 +70,11 @@ async function plan(name: string, options: UpOptions): Promise<LabSpec> {
   return { name, subnet, cgroup: options.cgroup ?? defaultCgroup(await hierarchies()), hosts };
 }
 
-async function makeHosts(spec: LabSpec, tell: Tell, signal: AbortSignal | undefined): Promise<LabRecord> {
+async function makeHosts(spec: LabSpec, packages: MorePackages | undefined, tell: Tell, signal: AbortSignal | undefined): Promise<LabRecord> {
   const record: LabRecord = { ...spec, complete: false, roots: {} };
   await writeRecord(record);
   await mkdir(labPlaces(spec.name).shared, { recursive: true, mode: 0o755 });
-  const images = await makeImages(spec, buildIn(await makeHostCgroups(spec.name, SEED_HOST), tell, signal));
+  const images = await makeImages(spec, buildIn(await makeHostCgroups(spec.name, SEED_HOST), tell, signal), packages);
   for (const [engine, { lower }] of images) record.roots[engine] = lower;
   await writeRecord(record);
 

@@ -27,19 +27,23 @@ export interface EngineImages {
   seed: string;
 }
 
+/** Debian packages that hosts of a generation have beside those that all have. */
+export type MorePackages = Partial<Record<Engine, readonly string[]>>;
+
 /**
  * Everything the hosts of a lab are made from; builds what the cache does not have.
  *
  * @param build in the cgroups of the seed's host
  */
-export async function makeImages(spec: LabSpec, build: Build): Promise<Map<Engine, EngineImages>> {
+export async function makeImages(spec: LabSpec, build: Build, more: MorePackages = {}): Promise<Map<Engine, EngineImages>> {
   const engines = [...new Set(spec.hosts.map((host) => host.engine))];
   // at once: each of them waits for the network half of its time
   const [image, ...lowers] = await allDone([workloads(build), ...engines.map((engine) => engineRoot(engine, build))] as const);
   const images = new Map<Engine, EngineImages>();
   for (const [i, engine] of engines.entries()) {
     const lower = lowers[i]!;
-    images.set(engine, { lower, seed: await seed(engine, lower, image.id, build, () => loadOnce(spec, engine, lower, image.path, build)) });
+    const begin = await seed(engine, lower, image.id, build, () => loadOnce(spec, engine, lower, image.path, build));
+    images.set(engine, { lower: await withMore(engine, lower, more[engine] ?? [], build), seed: begin });
   }
   await removeTree(labPlaces(spec.name).host(SEED_HOST));
   await removeGroup(spec.name, SEED_HOST);
@@ -48,6 +52,13 @@ export async function makeImages(spec: LabSpec, build: Build): Promise<Map<Engin
 
 /** The root file system of an engine generation's hosts. */
 export const engineRoot = (engine: Engine, build: Build): Promise<string> => rootfs(`engine-${engine}`, ENGINE_RECIPES[engine], build);
+
+/** Under a label of its own, so that neither takes the other's place in the cache. What the engines begin with is that of the plain one. */
+async function withMore(engine: Engine, plain: string, packages: readonly string[], build: Build): Promise<string> {
+  if (packages.length === 0) return plain;
+  const recipe = ENGINE_RECIPES[engine];
+  return rootfs(`engine-${engine}-more`, { ...recipe, packages: [...recipe.packages, ...packages] }, build);
+}
 
 /** Boots a host without a seed, loads the image, shuts down, and returns its Docker data directory. */
 async function loadOnce(spec: LabSpec, engine: Engine, lower: string, archive: string, build: Build): Promise<string> {
