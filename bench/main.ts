@@ -2,6 +2,9 @@ import { Command, InvalidArgumentError } from 'commander';
 import { CoatError, explain } from '../driver/host/errors.ts';
 import { takeDown } from '../lab/destroy.ts';
 import { checkName } from '../lab/spec.ts';
+import { benchAll, renderAgain } from './all.ts';
+import { THRESHOLD } from './compare.ts';
+import { EXPERIMENTS } from './experiments/all.ts';
 import { benchGap } from './gap.ts';
 import { benchNetwork, PARTS } from './network/run.ts';
 import { benchScale } from './scale/main.ts';
@@ -28,7 +31,7 @@ const oneOf = (known: readonly string[]) => (text: string, all: string[] = []): 
 
 /** A measurement that needs a lab, which is gone afterwards. */
 const withLab = (name: string, description: string): Command =>
-  program.command(name, name === 'gap' ? { isDefault: true } : {}).description(description)
+  program.command(name, name === 'all' ? { isDefault: true } : {}).description(description)
     .option('--json <file>', 'write everything that was measured there')
     .option('--name <lab>', 'which lab; made when it is not there', checkName, 'coat-bench')
     .option('--keep', 'leave the lab up at the end');
@@ -45,6 +48,24 @@ async function inLab({ name, keep }: Lasting, work: () => Promise<boolean>): Pro
 async function succeed(work: () => Promise<boolean>): Promise<void> {
   if (!(await work())) process.exitCode = 1;
 }
+
+const someOf = (known: readonly string[]) => (text: string): string[] => text.split(',').map((each) => oneOf(known)(each.trim())[0]!);
+const factor = (text: string): number => {
+  if (Number(text) >= 1) return Number(text);
+  throw new InvalidArgumentError('not a number of 1 or more');
+};
+
+withLab('all', 'all of the experiments, or some, and a report; fails when COAT lost a connection, a move failed, or something is worse than before')
+  .option('--quick', 'few repetitions and small sizes, in under five minutes')
+  .option('--only <ids>', `some of ${EXPERIMENTS.map(({ id }) => id).join(', ')}, with commas between`, someOf(EXPERIMENTS.map(({ id }) => id)))
+  .option('--out <directory>', 'where report.html, report.md, report.json and plots/ go', 'dist/bench')
+  .option('--compare <file>', 'the report.json of an earlier run: prints new by old')
+  .option('--threshold <factor>', 'what counts as worse', factor, THRESHOLD)
+  .action((options: Lasting & { quick?: true; only?: string[]; out: string; compare?: string; threshold: number; json?: string }) => inLab(options, () => benchAll({ ...options, ...means })));
+
+program.command('render <report.json>').description('the report of an earlier run once more, from its JSON')
+  .option('--out <directory>', 'where it goes', 'dist/bench')
+  .action((file: string, { out }: { out: string }) => renderAgain(file, out));
 
 withLab('gap', 'how long a client hears nothing while its server is moved; fails when a connection was lost or a move failed')
   .option('--moves <n>', 'how many moves of each workload', count, 10)

@@ -25,6 +25,7 @@ options.add_argument("--connections", type=int, default=1)
 options.add_argument("--timeout", type=float, default=600)
 options = options.parse_args()
 
+# how long it waits between two tries; a try itself may take five times as long
 RETRY_S = 0.05
 printing = threading.Lock()
 answered = [0] * options.connections
@@ -46,7 +47,7 @@ def connect(timeout):
 def again():
     while True:
         try:
-            return connect(1)
+            return connect(RETRY_S * 5)
         except OSError:
             time.sleep(RETRY_S)
 

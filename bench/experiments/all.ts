@@ -1,0 +1,9 @@
+import type { Experiment } from '../experiment.ts';
+import { alternatives } from './alternatives.ts';
+import { gap } from './gap.ts';
+
+/** Whatever its data is: it goes from `run` to `figures` through a file. */
+const plain = <T>(experiment: Experiment<T>): Experiment<unknown> => experiment as Experiment<unknown>;
+
+/** In the order in which they run, and of the report. */
+export const EXPERIMENTS: readonly Experiment<unknown>[] = [plain(gap), plain(alternatives)];
