@@ -1,0 +1,50 @@
+/** A point of a series: s since its begin, and a value. */
+export type Point = readonly [at: number, value: number];
+
+/** What `sockperf --full-log` writes: `txTime(sec), rxTime(sec)` of each packet. @returns round-trip times in ms over time */
+export function readSockperf(text: string): Point[] {
+  const rows = [...text.matchAll(/^\s*(\d+\.\d+),\s*(\d+\.\d+)/gm)].map(([, sent, back]) => [Number(sent), Number(back)] as const);
+  const begin = rows[0]?.[0] ?? 0;
+  return rows.map(([sent, back]) => [sent - begin, (back - sent) * 1000] as const);
+}
+
+/** What `iperf3 --json` prints. @returns Mbit/s over time, at the middle of each interval */
+export function readIperf(text: string): Point[] {
+  const { intervals, error } = JSON.parse(text) as { intervals: { sum: { start: number; end: number; bits_per_second: number } }[]; error?: string };
+  if (error !== undefined) throw new Error(`iperf3: ${error}`);
+  return intervals.map(({ sum: { start, end, bits_per_second: rate } }) => [(start + end) / 2, rate / 1e6] as const);
+}
+
+/** Fewer points for a picture: of each stretch of time its first, its least and its greatest. @param width of a stretch, s */
+export function thin(points: readonly Point[], width: number): Point[] {
+  const kept: Point[] = [];
+  let stretch: Point[] = [];
+  const flush = (): void => {
+    if (stretch.length === 0) return;
+    const byValue = [...stretch].sort((a, b) => a[1] - b[1]);
+    kept.push(...new Set([stretch[0]!, byValue[0]!, byValue.at(-1)!].sort((a, b) => a[0] - b[0])));
+    stretch = [];
+  };
+  for (const point of points) {
+    if (stretch.length > 0 && Math.floor(point[0] / width) !== Math.floor(stretch[0]![0] / width)) flush();
+    stretch.push(point);
+  }
+  flush();
+  return kept;
+}
+
+/** The round trip that took longest: when it began, s, and how long it took, ms. */
+export const longestTrip = (points: readonly Point[]): { at: number; ms: number } => points.reduce((most, [at, ms]) => (ms > most.ms ? { at, ms } : most), { at: 0, ms: 0 });
+
+/** The longest stretch of intervals in which next to nothing came through. @returns when it began, s, and how long it was, ms */
+export function longestStill(points: readonly Point[], least = 1): { at: number; ms: number } {
+  const width = points.length > 1 ? points[1]![0] - points[0]![0] : 0;
+  let most = { at: 0, ms: 0 };
+  let count = 0;
+  points.forEach(([at, value], index) => {
+    count = value < least ? count + 1 : 0;
+    const ms = count * width * 1000;
+    if (ms > most.ms) most = { at: points[index - count + 1]?.[0] ?? at, ms };
+  });
+  return most;
+}
