@@ -1,10 +1,11 @@
 /** A point of a series: s since its begin, and a value. */
 export type Point = readonly [at: number, value: number];
 
-/** What `sockperf --full-log` writes: `txTime(sec), rxTime(sec)` of each packet. @returns round-trip times in ms over time */
+/** What `sockperf --full-log` writes: `packet, txTime(sec), rxTime(sec), rtt(usec)`, a line each. @returns round-trip times in ms over time */
 export function readSockperf(text: string): Point[] {
-  const rows = [...text.matchAll(/^\s*(\d+\.\d+),\s*(\d+\.\d+)/gm)].map(([, sent, back]) => [Number(sent), Number(back)] as const);
-  const begin = rows[0]?.[0] ?? 0;
+  const rows = [...text.matchAll(/^\d+, (\d+\.\d+), (\d+\.\d+), /gm)].map(([, sent, back]) => [Number(sent), Number(back)] as const);
+  const begin = rows[0]?.[0];
+  if (begin === undefined) throw new Error(`sockperf has logged no packet: ${text.slice(-300)}`);
   return rows.map(([sent, back]) => [sent - begin, (back - sent) * 1000] as const);
 }
 
