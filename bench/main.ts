@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { Command, InvalidArgumentError } from 'commander';
 import { CoatError, explain } from '../driver/host/errors.ts';
 import { takeDown } from '../lab/destroy.ts';
@@ -16,6 +17,8 @@ interface Lasting { name: string; keep?: true }
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 const note = (line: string): void => void process.stderr.write(`${line}\n`);
 const stop = new AbortController();
+// many moves at once, and each listens for it
+setMaxListeners(0, stop.signal);
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop.abort(new CoatError('interrupted', `interrupted by ${signal}`)));
 const means = { signal: stop.signal, say, note };
 

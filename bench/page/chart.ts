@@ -4,7 +4,7 @@ import { LEAST, type Axis, type ChartFigure, type DotsFigure, type LinesFigure, 
 
 /** Drawn this wide, and then made to fit: on a phone the letters are still 9 pixels high. */
 const WIDTH = 520;
-const LETTER = 7.2;
+const LETTER = 7.4;
 
 /** Colours that are told apart by those who see red and green alike, on light and on dark (after Okabe and Ito). */
 const PALETTE: readonly (readonly [light: string, dark: string])[] = [
@@ -59,7 +59,7 @@ type Option = echarts.EChartsCoreOption & { height: number };
 const valueAxis = ({ name, log, min, max }: Axis): object => ({
   type: log ? 'log' : 'value', name, nameLocation: 'middle', nameGap: 28, nameTextStyle: { color: inkMark, fontSize: 13 },
   axisLabel: { color: inkMark, fontSize: 12, hideOverlap: true }, axisLine: { show: true, lineStyle: { color: lineMark } }, splitLine: { lineStyle: { color: lineMark } },
-  ...(log ? { logBase: 10 } : {}), ...(min === undefined ? {} : { min }), ...(max === undefined ? {} : { max }),
+  ...(log ? { logBase: 10, minorTick: { show: true, splitNumber: 9, lineStyle: { color: lineMark } } } : {}), ...(min === undefined ? {} : { min }), ...(max === undefined ? {} : { max }),
 });
 
 /** How many lines the names take above the chart, px. */

@@ -14,7 +14,7 @@ const [SERVER, CLIENT] = ['bench-paper-server', 'bench-paper-client'];
 const SOCKPERF_PORT = '11111';
 const LOG = 'bench/sockperf.csv';
 /** From the client's start until the move is asked for, ms; and how long the client goes on at all, s. */
-const [BEFORE_MS, LASTS_S] = [3_000, 10];
+const [BEFORE_MS, LASTS_S] = [4_500, 10];
 /** A point that is drawn stands for so long, s. */
 const DRAWN_S = 0.02;
 
