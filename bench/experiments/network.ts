@@ -12,6 +12,8 @@ interface Data {
   starts: Record<string, Start[]>;
   endpoints: Programmed[];
   seconds: number;
+  /** Why there is nothing of Docker's overlay. */
+  swarm?: string;
 }
 
 const WAYS = [['coat', 'coat'], ['hand', 'VXLAN by hand'], ['swarm', 'Docker\'s overlay (Swarm)'], ['bridge', 'Docker\'s bridge, one host']] as const;
@@ -23,14 +25,15 @@ export const network: Experiment<Data> = {
     + 'Then docker run until the container\'s gateway has answered it, and from Docker\'s Join until all hosts have a new endpoint in their kernels.',
   async run({ lab: get, quick, signal, note }) {
     const lab = await get();
-    const [rounds, seconds, count, endpoints] = quick ? [2, 2, 3, 20] : [10, 3, 20, 200];
+    const [rounds, seconds, count, endpoints] = quick ? [1, 2, 3, 20] : [10, 3, 20, 200];
     const tell = (what: string, of: number) => (done: number): void => (done === of ? note(`${what}: ${of}`) : undefined);
-    const traffic = await measureTraffic(lab, { rounds, seconds, signal, docker: true, tell: tell('rounds of traffic', rounds) });
+    let swarm: string | undefined;
+    const traffic = await measureTraffic(lab, { rounds, seconds, signal, docker: true, tell: tell('rounds of traffic', rounds), without: (why) => (swarm = why) });
     const starts: Data['starts'] = {};
     for (const host of lab.hosts.slice(0, 2)) starts[host.name] = await measureStarts(lab, { host, count, signal, tell: tell(`starts on ${host.name}`, count) });
-    return { traffic, starts, seconds, endpoints: await measureProgramming(lab, { count: endpoints, signal, tell: tell('endpoints', endpoints) }) };
+    return { traffic, starts, seconds, ...(swarm === undefined ? {} : { swarm }), endpoints: await measureProgramming(lab, { count: endpoints, signal, tell: tell('endpoints', endpoints) }) };
   },
-  figures: ({ traffic, starts, endpoints, seconds }) => {
+  figures: ({ traffic, starts, endpoints, seconds, swarm }) => {
     const ways = WAYS.filter(([way]) => traffic.some(({ throughput }) => throughput[way] !== undefined));
     const of = (what: 'throughput' | 'latency', way: (typeof WAYS)[number][0]): number[] => traffic.flatMap((round) => round[what][way] ?? []);
     const hosts = Object.keys(starts);
@@ -43,7 +46,7 @@ export const network: Experiment<Data> = {
       {
         kind: 'table', title: 'In numbers', head: ['', 'throughput, Gbit/s', 'latency, µs'],
         rows: ways.map(([way, name]) => [name, spread(of('throughput', way).map((value) => value / 1e9)), spread(of('latency', way))]),
-        note: `Coat by hand's VXLAN, round by round: throughput ${median(ratios(traffic, 'throughput')).toFixed(2)}, latency ${median(ratios(traffic, 'latency')).toFixed(2)}.`,
+        note: `Coat by hand's VXLAN, round by round: throughput ${median(ratios(traffic, 'throughput')).toFixed(2)}, latency ${median(ratios(traffic, 'latency')).toFixed(2)}.${swarm === undefined ? '' : ` Docker's overlay did not run: ${swarm}`}`,
       },
       { kind: 'table', title: 'Starts and endpoints, ms', head: ['', 'median', '90 %', '99 %', 'most'], rows: [...hosts.flatMap((host) => [[`start on ${host}, coat`, ...tail(starts[host]!.map(({ coat }) => coat))], [`start on ${host}, bridge`, ...tail(starts[host]!.map(({ bridge }) => bridge))]]), ['endpoint on all hosts', ...tail(endpoints.map(last))]], note: hosts.map((host) => `${host}: coat takes ${short(median(starts[host]!.map(({ coat, bridge }) => coat - bridge)))} ms more`).join('; ') },
     ];

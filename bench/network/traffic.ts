@@ -1,3 +1,4 @@
+import { explain } from '../../driver/host/errors.ts';
 import { until } from '../../driver/host/until.ts';
 import { NETWORK, docker, removeContainers } from '../../lab/demo/stage.ts';
 import type { Lab } from '../../lab/lab.ts';
@@ -30,6 +31,8 @@ export interface TrafficOptions {
   seconds: number;
   signal: AbortSignal;
   tell: (done: number) => void;
+  /** Told why Docker's overlay could not be had. */
+  without?: (why: string) => void;
 }
 
 const IMAGE = 'coat-lab/workloads';
@@ -42,11 +45,11 @@ const [BESIDE, ...SWARM_NAMES] = ['bench-bridge-client', 'bench-swarm-server', '
 const SWARM = 'bench-swarm';
 
 /** Throughput and latency of a coat network and of bridge and VXLAN by hand, in turn, between the same two hosts. */
-export async function measureTraffic(lab: Lab, { rounds, seconds, signal, tell, docker: more }: TrafficOptions): Promise<Round[]> {
+export async function measureTraffic(lab: Lab, { rounds, seconds, signal, tell, docker: more, without = () => undefined }: TrafficOptions): Promise<Round[]> {
   await removeTraffic(lab);
   try {
     const ways = await prepare(lab, signal);
-    if (more) ways.push(await besideIt(lab, signal), ...(await swarm(lab, signal)));
+    if (more) ways.push(await besideIt(lab, signal), ...(await swarm(lab, signal, without)));
     const found: Round[] = [];
     for (let index = 0; index < rounds; index += 1) {
       const round: Round = { throughput: { coat: 0, hand: 0 }, latency: { coat: 0, hand: 0 } };
@@ -99,7 +102,7 @@ async function besideIt(lab: Lab, signal: AbortSignal): Promise<Way> {
 }
 
 /** Docker's own overlay; where a kernel or an engine has none, nothing. */
-async function swarm(lab: Lab, signal: AbortSignal): Promise<Way[]> {
+async function swarm(lab: Lab, signal: AbortSignal, without: (why: string) => void): Promise<Way[]> {
   const [h1, h2, [server, client]] = [lab.host('h1'), lab.host('h2'), SWARM_NAMES];
   try {
     await docker(h1, ['swarm', 'init', '--advertise-addr', h1.address], signal);
@@ -111,8 +114,9 @@ async function swarm(lab: Lab, signal: AbortSignal): Promise<Way[]> {
     const way: Way = { name: 'swarm', server, client, on: 'h2', address };
     await answering(lab, way, signal);
     return [way];
-  } catch {
+  } catch (error) {
     signal.throwIfAborted();
+    without(explain(error));
     return [];
   }
 }

@@ -3,7 +3,7 @@ import { median, quantile } from '../statistics.ts';
 /** A number with as many digits as are worth reading. */
 export const short = (value: number): string => {
   const size = Math.abs(value);
-  return size === 0 ? '0' : size < 9.95 ? value.toFixed(1) : Math.round(value).toLocaleString('en-US');
+  return size === 0 ? '0' : size < 9.95 ? String(Number(value.toPrecision(3))) : Math.round(value).toLocaleString('en-US');
 };
 
 /** The median, and in brackets the least and the most. */
