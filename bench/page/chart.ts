@@ -44,7 +44,7 @@ export const escapeText = (text: string): string => text.replace(/&/g, '&amp;').
 
 /** The size is the page's to choose; ids and rules that are the library's own are not needed without a pointer. */
 function scaling(svg: string, height: number): string {
-  return svg.replace(/^<svg [^>]*>/, `<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 ${WIDTH} ${height}">`).replace(/<style *>[^]*?<\/style>/g, '');
+  return svg.replace(/^<svg [^>]*>/, `<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 ${WIDTH} ${height}">`).replace(/<style *>[^]*?<\/style>/g, '').replace(/ (?:ecmeta_\w+|class|pointer-events)="[^"]*"/g, '');
 }
 
 function coloured(svg: string): string {
