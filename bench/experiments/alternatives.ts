@@ -65,6 +65,7 @@ export const alternatives: Experiment<Data> = {
     }
   },
   figures: ({ trials, refused }) => [
+    overview(trials),
     ...sizesOf(trials).flatMap((what) => {
       const runs = Math.max(...counts(trials.filter((each) => each.size === what)));
       const note = `${runs} ${runs === 1 ? 'run' : 'runs'} of each.`;
@@ -106,6 +107,21 @@ function dots(title: string, axis: string, trials: readonly Trial[], what: strin
   const links = [...new Set(here.map(({ link }) => link))];
   const series = waysOf(here).map((name) => ({ name, values: links.map((link) => here.filter((each) => each.link === link && each.way === name).map(value)) }));
   return { kind: 'dots', title, value: { name: axis, log: true }, categories: links, series, note };
+}
+
+/** What is to be seen at one look: what memory makes of it, where nothing else is in the way. */
+function overview(trials: readonly Trial[]): DotsFigure {
+  const here = trials.filter((each) => each.link === LINKS[0]!.name && each.failure === undefined);
+  const sizes = sizesOf(here);
+  const series = waysOf(here).map((name) => ({ name, values: sizes.map((what) => here.filter((each) => each.size === what && each.way === name).map((each) => each.gap)) }));
+  return { kind: 'dots', title: 'Gap by memory, links unlimited', value: { name: 'gap, ms', log: true }, categories: sizes, series, note: `${runsOf(here)} runs of each; stop and start loses the connections and what was in memory, the others keep both.` };
+}
+
+/** 5, or 1 to 5. */
+function runsOf(trials: readonly Trial[]): string {
+  const all = counts(trials);
+  const [least, most] = [Math.min(...all), Math.max(...all)];
+  return least === most ? String(least) : `${least} to ${most}`;
 }
 
 function table(trials: readonly Trial[]): Figure {
