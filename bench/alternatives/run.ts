@@ -15,6 +15,7 @@ const HZ = 250;
 const PAUSE_MS = 500;
 /** A peer's kernel asks again after about as long as it had to wait, at most two minutes later (RFC 6298, and Linux' TCP_RTO_MAX). */
 const AGAIN_MS = 180_000;
+const AFTER_FAILURE_MS = 30_000;
 
 /** What is moved: an echo server with so much memory that cannot be compressed. */
 export interface Size {
@@ -42,7 +43,7 @@ export interface Trial {
   /** Of {@link CONNECTIONS}. */
   kept: number;
   steps: Step[];
-  /** Why it is not at the destination, if it is not; then the other figures are of what was seen until then. */
+  /** Why it is not at the destination, if it is not; the other figures are of what was seen all the same. */
   failure?: string;
   /** Why a connection was lost. */
   why: string[];
@@ -83,13 +84,17 @@ export async function trial(lab: Lab, { from, to, third, way, size, link, signal
       failure = explain(error);
     }
     const [total, sent] = [performance.now() - clock, (await bytesSent(from)) - before];
-    if (failure === undefined) await client.heardAgain(AGAIN_MS, signal).catch((error: unknown) => (failure = `afterwards no connection could be had: ${explain(error)}`));
-    signal.throwIfAborted();
+    // after a move that failed the server may be where it was, and its connections too
+    const back = await client.heardAgain(failure === undefined ? AGAIN_MS : AFTER_FAILURE_MS, signal).then(() => true, (error: unknown) => {
+      signal.throwIfAborted();
+      failure ??= `afterwards nobody answered: ${explain(error)}`;
+      return false;
+    });
     const gap = longestIn(client.gaps, { from: began, to: Date.now() });
     const lost = new Set(client.lost.map(({ connection }) => connection)).size;
     const why = [...new Set(client.lost.map((each) => each.why))];
     await client.stop();
-    return { way: way.name, size: size.name, link: link.name, gap, total, sent, kept: failure === undefined ? CONNECTIONS - lost : 0, steps, why, ...(failure === undefined ? {} : { failure }) };
+    return { way: way.name, size: size.name, link: link.name, gap, total, sent, kept: back ? CONNECTIONS - lost : 0, steps, why, ...(failure === undefined ? {} : { failure }) };
   } finally {
     for (const host of [from, to]) await lab.limit(host.name, null);
     await clear();

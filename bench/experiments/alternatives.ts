@@ -89,7 +89,7 @@ export const alternatives: Experiment<Data> = {
     { name: `${name}: connections kept`, unit: 'of all', value: Math.min(...all.map(({ kept }) => kept / CONNECTIONS)), better: 'more' },
   ]),
   failures: ({ trials }) => trials.filter(({ way, failure, kept }) => way.startsWith('coat') && (failure !== undefined || kept < CONNECTIONS))
-    .map((each) => `${each.way}, ${cell(each)}: ${each.failure ?? `${CONNECTIONS - each.kept} connections lost: ${each.why.join('; ')}`}`),
+    .map((each) => `${nameOf(each)}: ${[each.failure, ...(each.kept < CONNECTIONS ? [`${CONNECTIONS - each.kept} connections lost: ${each.why.join('; ')}`] : [])].filter(Boolean).join('; ')}`),
 };
 
 const sizesOf = (trials: readonly Trial[]): string[] => [...new Set(trials.map(({ size: what }) => what))];
@@ -140,5 +140,5 @@ function table(trials: readonly Trial[]): Figure {
 function failures(trials: readonly Trial[]): Figure[] {
   const failed = trials.filter(({ failure }) => failure !== undefined);
   if (failed.length === 0) return [];
-  return [{ kind: 'table', title: 'What failed', head: ['memory', 'links', 'way', 'how'], rows: failed.map(({ size: what, link, way, failure }) => [what, link, way, failure!]) }];
+  return [{ kind: 'table', title: 'What failed', head: ['memory', 'links', 'way', 'how', 'gap, ms', 'connections kept'], rows: failed.map(({ size: what, link, way, failure, gap, kept }) => [what, link, way, failure!, short(gap), `${kept} of ${CONNECTIONS}`]) }];
 }
