@@ -11,7 +11,7 @@ import { median } from '../statistics.ts';
 
 const size = (name: string, mb: number): Size => ({ name, argv: ['python3', '/share/echo.py', ...(mb === 0 ? [] : ['--mb', String(mb)])] });
 const SMALL = size('10 MB', 0);
-const SIZES: readonly { size: Size; runs: number }[] = [{ size: SMALL, runs: 5 }, { size: size('256 MiB', 256), runs: 2 }, { size: size('1 GiB', 1024), runs: 1 }];
+const SIZES: readonly { size: Size; runs: number }[] = [{ size: SMALL, runs: 4 }, { size: size('256 MiB', 256), runs: 2 }, { size: size('1 GiB', 1024), runs: 1 }];
 const LINKS: readonly Link[] = [{ name: 'unlimited', rate: null }, { name: '1 Gbit/s', rate: '1gbit' }, { name: '100 Mbit/s', rate: '100mbit' }];
 
 interface Data {

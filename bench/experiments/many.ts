@@ -34,8 +34,8 @@ export const many: Experiment<Data> = {
       }
       return found;
     };
-    const connections = await trials('connections', quick ? [1, 100] : [1, 10, 100, 1000], quick ? 1 : 3, (count) => ({ containers: 1, connections: count }));
-    const containers = await trials('containers', quick ? [1, 4] : [1, 2, 4, 8, 16], quick ? 1 : 3, (count) => ({ containers: count, connections: 1 }));
+    const connections = await trials('connections', quick ? [1, 100] : [1, 10, 100, 1000], quick ? 1 : 2, (count) => ({ containers: 1, connections: count }));
+    const containers = await trials('containers', quick ? [1, 4] : [1, 2, 4, 8, 16], quick ? 1 : 2, (count) => ({ containers: count, connections: 1 }));
     const moves = quick ? 6 : 100;
     const row = await measure(lab, workloads['echo']!, coat, { moves, signal, tell: (done) => (done % 10 === 0 ? note(`${done} of ${moves} moves in a row`) : undefined) });
     return { connections, containers, row };

@@ -25,7 +25,7 @@ export const network: Experiment<Data> = {
     + 'Then docker run until the container\'s gateway has answered it, and from Docker\'s Join until all hosts have a new endpoint in their kernels.',
   async run({ lab: get, quick, signal, note }) {
     const lab = await get();
-    const [rounds, seconds, count, endpoints] = quick ? [1, 2, 3, 20] : [10, 3, 20, 200];
+    const [rounds, seconds, count, endpoints] = quick ? [1, 2, 3, 20] : [5, 3, 20, 200];
     const tell = (what: string, of: number) => (done: number): void => (done === of ? note(`${what}: ${of}`) : undefined);
     let swarm: string | undefined;
     const traffic = await measureTraffic(lab, { rounds, seconds, signal, docker: true, tell: tell('rounds of traffic', rounds), without: (why) => (swarm = why) });

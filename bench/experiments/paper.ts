@@ -31,7 +31,7 @@ export const paper: Experiment<Data> = {
     await layOut(lab);
     await startSsh(lab, [far, third]);
     const data: Data = { means: 'netem', moves: { sockperf: [], iperf3: [] }, signalling: { near: await measureSignalling(far, third, quick ? 3 : 10, signal), far: { ssh: [], sshOpen: [], agents: [] } } };
-    const runs = quick ? 1 : 10;
+    const runs = quick ? 1 : 5;
     for (const service of SERVICES) {
       const links: FarLink[] = [];
       try {
