@@ -86,7 +86,7 @@ function sectionsOf(kit: Kit): Section[] {
 
 async function readKit(file: string): Promise<Kit> {
   const kit = JSON.parse(await readFile(file, 'utf8').catch((cause: unknown) => {
-    throw new CoatError('bench-compare', `${file} cannot be read: ${explain(cause)}`, { hint: 'name the report.json of an earlier run', cause });
+    throw new CoatError('bench-compare', `${file} cannot be read`, { hint: 'name the report.json of an earlier run', cause });
   })) as Kit;
   if (kit.format === 1) return kit;
   throw new CoatError('bench-compare', `${file} is no report of npm run bench`, { hint: 'name the report.json of an earlier run' });
