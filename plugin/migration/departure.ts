@@ -18,6 +18,8 @@ const CONNECTIONS = 3;
 /** When the destination is asked what became of it instead of waited for, ms. Its own patience is shorter for all but huge containers. */
 const LAND_MS = 120_000;
 
+/** The images may still be on their way for as long as the link takes; the longest time of a timer (setTimeout in Node.js), ms. */
+const FOREVER_MS = 2 ** 31 - 1;
 /** How long a container that was sent a signal may take to end once it is thawed, ms; `docker stop` waits for 10 s. */
 const ENDED_MS = 15_000;
 
@@ -154,7 +156,7 @@ export class Departure {
    * Everything but the images must be there.
    */
   async expectLanding(): Promise<void> {
-    this.#landing = this.#peer.call<Arrival>('/v1/moves/land', { id: this.#id }, { signal: this.#patience.signal });
+    this.#landing = this.#peer.call<Arrival>('/v1/moves/land', { id: this.#id }, { signal: this.#patience.signal, timeout: FOREVER_MS });
     this.#landing.catch(() => undefined);
   }
 
@@ -171,6 +173,8 @@ export class Departure {
 
   async cleanUp(): Promise<void> {
     await this.#dump?.disarm();
+    // nobody waits for an answer any more, if there is to be one
+    this.#patience.abort();
     this.#way?.destroy();
     await unmountMemory(this.#deps.host, this.#directory);
   }

@@ -2,7 +2,8 @@ import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { codeOf, explain } from '../../driver/host/errors.ts';
-import { findContainer } from '../criu/container.ts';
+import { until } from '../../driver/host/until.ts';
+import { findContainer, type RunningContainer } from '../criu/container.ts';
 import { isFrozen, processes } from '../criu/freezer.ts';
 import { HEAD, Messages, MOST_PAGES, bytesOf, decodeHead, encodeHead } from '../transfer/pages.ts';
 import { PAGE, type PageRequest } from '../criu/pageserver.ts';
@@ -14,6 +15,8 @@ import { type Lending, type Outcome, parse, Reference } from './protocol.ts';
 
 /** How often a destination is asked whether it has everything, ms. */
 const ASK_EVERY_MS = 100;
+/** How long CRIU may take to let go of the processes once its images are whole, ms; shorter than who asks waits. */
+const STILL_MS = 3_000;
 
 type SourceEntry = Extract<JournalEntry, { role: 'source' }>;
 type Lender = Pick<MoverDependencies, 'host' | 'journal' | 'log'>;
@@ -79,9 +82,15 @@ export class Lenders {
     if (entry?.role !== 'source' || entry.peer !== from || (entry.state !== 'doubt' && entry.state !== 'lending')) return undefined;
     // what merely went wrong is no answer: the destination ends its container when it hears that there is nothing
     const container = await findContainer(this.#deps.host, entry.containerId).catch(unless('not-running', undefined));
-    if (!container || !(await isFrozen(this.#deps.host, container).catch(unless('ENOENT', false)))) return undefined;
+    if (!container || !(await this.#standsStill(container))) return undefined;
     const pids = await processes(this.#deps.host, container);
     return pids.length === 0 ? undefined : new Map(pids.map((pid) => [this.#innerPid(pid), pid]));
+  }
+
+  /** The destination may ask while CRIU lets go of the processes: it holds them itself while it dumps, and their cgroup does so again afterwards. */
+  async #standsStill(container: RunningContainer): Promise<boolean> {
+    const frozen = (): Promise<boolean | 'gone'> => isFrozen(this.#deps.host, container).catch(unless('ENOENT', 'gone' as const));
+    return (await until('the processes to stand still', frozen, { timeout: STILL_MS, every: 2 }).catch(unless('timeout', 'runs' as const))) === true;
   }
 
   /** In its innermost namespace (proc_pid_status(5), NSpid). */
