@@ -82,7 +82,7 @@ describe('an arrival', () => {
     expect(await ask()).toBe(`${server.ip}/24`);
     expect(await create(server.mac)).toEqual({ Interface: {} });
     expect(await ask()).not.toBe(`${server.ip}/24`);
-    await expect(create(server.mac)).rejects.toThrow(/another container of this host has the address/);
+    await expect(create(server.mac)).rejects.toThrow(/is being moved here/);
   });
 
   it('holds every frame from the redirect on and lets them go in order', async () => {
