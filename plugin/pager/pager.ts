@@ -7,8 +7,11 @@ import type { Chunk, PageStore } from './store.ts';
 const AHEAD = 6;
 /** Ranges of up to so many pages are fetched before the container runs: there is little of them, and it will want them first. */
 const EARLY_PAGES = 64;
-/** CRIU lets the container go in this time, ms, and whatever else the processors do meanwhile would make it stand still longer. */
-const AHEAD_AFTER_MS = 50;
+/**
+ * CRIU lets the container go in this time, ms, and it touches what it needs first: what the processors do meanwhile would make it stand still longer,
+ * and a page that it waits for would come behind what was asked for ahead.
+ */
+const AHEAD_AFTER_MS = 200;
 
 export interface PagerEffects {
   /** Which pages there are; asked when CRIU's images are there. */

@@ -11,6 +11,8 @@ interface Look {
   /** What it takes on the disk, bytes. */
   room: number;
   kind: 'file' | 'directory' | 'whiteout' | 'socket';
+  /** Of the directory in which CRIU works: its mode and owner, and whether what changed it last was an entry that came or went. */
+  place?: { own: string; entries: boolean };
 }
 
 /** Everything below a directory, by path relative to it; of a plain one itself too, as `.`. */
@@ -18,6 +20,8 @@ export type Scan = ReadonlyMap<string, Look>;
 
 /** Where CRIU mounts a file system of the container anew to see what is below its mounts, while it dumps (criu/mount.c, get_clean_mnt). */
 const CRIUS = /^(tmp\/)?cr-tmpfs\.\w{6}$/;
+/** Where that is, which it changes. */
+const CRIUS_PLACE = 'tmp';
 
 /**
  * Looks at every file below `root`. What vanishes meanwhile is left out, and what CRIU makes there for a moment.
@@ -32,8 +36,10 @@ export async function scan(root: string, what: 'layer' | 'plain' = 'layer'): Pro
     // overlayfs marks a deleted file with a character device 0:0 (kernel Documentation/filesystems/overlayfs.rst)
     const whiteout = what === 'layer' && stats.isCharacterDevice() && stats.rdev === 0n;
     const kind = stats.isDirectory() ? 'directory' : whiteout ? 'whiteout' : stats.isSocket() ? 'socket' : 'file';
+    // an entry that comes or goes sets both times, a change of the directory itself only the one (inode(7))
+    const place = what === 'layer' && path === CRIUS_PLACE && kind === 'directory' ? { place: { own: `${stats.mode} ${stats.uid} ${stats.gid}`, entries: stats.mtimeNs === stats.ctimeNs } } : {};
     // st_blocks: 512 bytes each, whatever the file system's own are (stat(2))
-    return { ctimeNs: stats.ctimeNs, identity: `${stats.ino} ${stats.birthtimeNs}`, size: stats.size, room: Number(stats.blocks) * 512, kind };
+    return { ...place, ctimeNs: stats.ctimeNs, identity: `${stats.ino} ${stats.birthtimeNs}`, size: stats.size, room: Number(stats.blocks) * 512, kind };
   };
   const top = what === 'plain' ? await look('.') : undefined;
   if (top) found.set('.', top);
@@ -81,6 +87,7 @@ export function difference(before: Scan, after: Scan, written: ReadonlySet<strin
   for (const [path, now] of after) {
     const was = before.get(path);
     if (was && !written.has(path) && was.ctimeNs === now.ctimeNs && was.identity === now.identity && was.size === now.size) continue;
+    if (was && path === CRIUS_PLACE && onlyCriuWasIn(before, after)) continue;
     if (now.kind === 'whiteout') {
       if (was?.kind !== 'whiteout') remove.push(path);
     } else if (now.kind !== 'socket') {
@@ -89,6 +96,14 @@ export function difference(before: Scan, after: Scan, written: ReadonlySet<strin
     }
   }
   return { remove: outermost(remove), copy, directories: copy.filter((path) => after.get(path)?.kind === 'directory') };
+}
+
+/** Whether the directory in which CRIU works has all that it had before, and nothing else. */
+function onlyCriuWasIn(before: Scan, after: Scan): boolean {
+  const [was, now] = [before.get(CRIUS_PLACE), after.get(CRIUS_PLACE)];
+  if (!now?.place?.entries || now.place.own !== was?.place?.own || now.identity !== was.identity) return false;
+  const entries = (scan: Scan): string[] => [...scan].filter(([path]) => /^tmp\/[^/]+$/.test(path)).map(([path, { identity }]) => `${path} ${identity}`).sort();
+  return entries(before).join('\n') === entries(after).join('\n');
 }
 
 /** Drops every path that lies below another of the list. */

@@ -1,4 +1,4 @@
-import { mkdtemp, mkdir, rm, symlink, writeFile, chmod } from 'node:fs/promises';
+import { appendFile, chmod, mkdir, mkdtemp, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -70,6 +70,30 @@ test('what CRIU makes for a moment is not looked at', async () => {
   await mkdir(join(root, 'cr-tmpfs.abc123'));
   await mkdir(join(root, 'tmp/cr-tmpfs.of-the-user'));
   expect(difference(before, await scan(root)).copy.sort()).toEqual(['tmp', 'tmp/cr-tmpfs.of-the-user']);
+});
+
+test('the directory in which it makes that is only copied when something else of it has changed', async () => {
+  const change = async (work: () => Promise<unknown>): Promise<string[]> => {
+    const before = await scan(root);
+    await mkdir(join(root, 'tmp/cr-tmpfs.kWIKZx'));
+    await rm(join(root, 'tmp/cr-tmpfs.kWIKZx'), { recursive: true });
+    await work();
+    return difference(before, await scan(root)).copy.sort();
+  };
+  await mkdir(join(root, 'tmp'));
+  await writeFile(join(root, 'tmp/file'), 'a');
+  // as tar leaves it at a destination
+  await utimes(join(root, 'tmp'), 1, 1);
+  expect(await change(async () => undefined)).toEqual([]);
+  expect(await change(() => appendFile(join(root, 'tmp/file'), 'b'))).toEqual(['tmp/file']);
+  expect(await change(() => writeFile(join(root, 'tmp/new'), ''))).toEqual(['tmp', 'tmp/new']);
+  expect(await change(() => rm(join(root, 'tmp/new')))).toEqual(['tmp']);
+  expect(await change(() => chmod(join(root, 'tmp'), 0o1777))).toEqual(['tmp']);
+  // a volume's own directory of that name
+  const before = await scan(root, 'plain');
+  await mkdir(join(root, 'tmp/passing'));
+  await rm(join(root, 'tmp/passing'), { recursive: true });
+  expect(difference(before, await scan(root, 'plain')).copy).toEqual(['tmp']);
 });
 
 test('a directory that vanishes while it is looked at is left out', async () => {
