@@ -15,9 +15,8 @@ const SHIM = 'containerd-shim';
  * @param id of a container that the engine says has ended
  */
 export async function forgetTask(host: HostSide, id: string): Promise<void> {
-  const gone = await until('the shim to end', async () => (await shimOf(host, id)) === undefined, { timeout: ENDS_MS }).catch(() => false);
-  if (gone) return;
-  const shim = await shimOf(host, id);
+  let shim: Awaited<ReturnType<typeof shimOf>>;
+  await until('the shim to end', async () => (shim = await shimOf(host, id)) === undefined, { timeout: ENDS_MS }).catch(() => undefined);
   if (shim !== undefined) await host.run(['ctr', '--address', shim.address, '--namespace', shim.namespace, 'tasks', 'delete', '--force', id]);
 }
 

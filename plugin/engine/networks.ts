@@ -1,6 +1,7 @@
 import type Docker from 'dockerode';
 import { CoatError } from '../../driver/host/errors.ts';
 import { familyOf } from '../../driver/ipam/address.ts';
+import type { NewNetwork } from '../agent/api.ts';
 import { engineError, statusOf } from './connection.ts';
 
 /** The driver's name at the engine, for networks and for their addresses. */
@@ -54,17 +55,6 @@ export interface EngineNetworks {
 /** An engine does not describe a container while it starts it, and the others are not to wait for that; ms. */
 const INSPECT_MS = 2_000;
 
-/** What a person asks for; the rest is chosen. */
-export interface AskedNetwork {
-  name: string;
-  /** One of a family. */
-  subnets: readonly string[];
-  gateways: readonly string[];
-  ipv6: boolean;
-  internal: boolean;
-  options: Record<string, string>;
-}
-
 /**
  * As `docker network create -d coat --ipam-driver coat`: without the second a network has Docker's own addresses, and a driver cannot
  * change that.
@@ -72,7 +62,7 @@ export interface AskedNetwork {
  * @returns its id
  * @throws CoatError `engine-refused` with the engine's words, which may be ours; `engine-away`
  */
-export async function createAsked(docker: Docker, { name, subnets, gateways, ipv6, internal, options }: AskedNetwork): Promise<string> {
+export async function createAsked(docker: Docker, { name, subnets, gateways, ipv6, internal, options }: NewNetwork): Promise<string> {
   const gateway = (subnet: string): string | undefined => gateways.find((each) => familyOf(each) === familyOf(subnet));
   const config = subnets.map((subnet) => ({ Subnet: subnet, ...(gateway(subnet) === undefined ? {} : { Gateway: gateway(subnet) }) }));
   const body = { Name: name, Driver: DRIVER, CheckDuplicate: true, Internal: internal, EnableIPv6: ipv6, IPAM: { Driver: DRIVER, Config: config }, Options: options };

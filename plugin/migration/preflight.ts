@@ -1,11 +1,12 @@
 import { CoatError } from '../../driver/host/errors.ts';
+import type { VolumesHow } from '../agent/api.ts';
 import { GHOSTS } from '../criu/dump.ts';
 import type { Inspect } from '../engine/containers.ts';
 import { oneNetwork, takesNetworks } from '../engine/version.ts';
 import { RUNTIME } from './spec.ts';
 import type { Nameless } from './nameless.ts';
 import type { Offer } from './protocol.ts';
-import { carriedVolumes, refusedVolumes, type VolumeFacts, type VolumesHow, type VolumeThere } from './volumes.ts';
+import { carriedVolumes, refusedVolumes, type VolumeFacts, type VolumeThere } from './volumes.ts';
 
 /** What the source looks at before it touches anything. */
 export interface SourceFacts {

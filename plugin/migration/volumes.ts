@@ -1,11 +1,8 @@
 import { z } from 'zod';
 import { CoatError } from '../../driver/host/errors.ts';
+import type { VolumesHow } from '../agent/api.ts';
 import type { Inspect } from '../engine/containers.ts';
 import type { VolumeInspect } from '../engine/volumes.ts';
-
-/** What is done with a container's volumes; see docs/migration.md. */
-export const VolumesHow = z.enum(['copy', 'shared', 'refuse']);
-export type VolumesHow = z.infer<typeof VolumesHow>;
 
 /** A volume of a container that moves, as the source tells the destination of it. */
 export const CarriedVolume = z.object({

@@ -5,18 +5,17 @@ import { join } from 'node:path';
 import * as x509 from '@peculiar/x509';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { until } from '../../driver/host/until.ts';
-import { installCoat } from '../../lab/coat.ts';
 import { takeDown } from '../../lab/destroy.ts';
 import type { LabHost } from '../../lab/host.ts';
-import { Lab } from '../../lab/lab.ts';
-import type { Entered, Listing, NewToken, Problem, Status, StoreHosts } from '../../plugin/agent/api.ts';
+import type { Lab } from '../../lab/lab.ts';
+import type { Entered, Listing, NewToken, Status, StoreHosts } from '../../plugin/agent/api.ts';
 import { issue, repeatRequest } from '../../plugin/agent/cluster/certificates.ts';
 import type { Identity } from '../../plugin/agent/cluster/identity.ts';
+import { coat, docker, hasNetwork, hostsWithoutCluster, PATIENCE_MS, reaches, refused } from '../support/own-hosts.ts';
 import { ownLab } from '../support/own-lab.ts';
 
 /** A lab of its own: its agents belong to no cluster at the beginning. One file is one story, told in order. */
 const NAME = ownLab('cluster');
-const PATIENCE_MS = 60_000;
 const IMAGE = 'coat-lab/workloads';
 
 let lab: Lab;
@@ -25,37 +24,15 @@ let h2: LabHost;
 let h3: LabHost;
 
 beforeAll(async () => {
-  await takeDown(NAME);
-  lab = await Lab.up({ name: NAME, hosts: 3, engines: [26, 28], plugin: false });
+  lab = await hostsWithoutCluster(NAME);
   [h1, h2, h3] = [lab.host('h1'), lab.host('h2'), lab.host('h3')];
-  await installCoat(lab, { cluster: false });
 });
 afterAll(() => takeDown(NAME));
-
-async function docker(host: LabHost, ...args: string[]): Promise<string> {
-  return (await host.exec(['docker', ...args], { timeout: PATIENCE_MS })).stdout.trim();
-}
-
-/** A verb of `docker coat` that does what it should. */
-async function coat<T>(host: LabHost, ...args: string[]): Promise<T> {
-  return JSON.parse(await docker(host, 'coat', ...args, '--json')) as T;
-}
-
-/** A verb of `docker coat` that is refused. @returns the code of the reason */
-async function refused(host: LabHost, ...args: string[]): Promise<string> {
-  const { code, stdout } = await host.exec(['docker', 'coat', ...args, '--json'], { okCodes: [0, 1], timeout: PATIENCE_MS });
-  const { problem } = JSON.parse(stdout) as { problem?: Problem };
-  expect({ code, hint: problem?.hint }).toEqual({ code: 1, hint: expect.stringMatching(/\S/) as string });
-  return problem!.code;
-}
 
 const status = (host: LabHost): Promise<Status> => coat<Status>(host, 'status');
 const newToken = async (ttl = '1h', host = h1): Promise<string> => (await coat<NewToken>(host, 'token', '--ttl', ttl)).token;
 /** Who keeps the store, as a host sees it. */
 const keepers = async (host: LabHost): Promise<string[]> => (await coat<Listing>(host, 'ls')).hosts.filter(({ store }) => store === 'member').map(({ name }) => name);
-const hasNetwork = async (host: LabHost, name: string): Promise<boolean> => (await host.exec(['docker', 'network', 'inspect', name], { okCodes: [0, 1] })).code === 0;
-const reaches = async (host: LabHost, container: string, ip: string): Promise<boolean> =>
-  (await host.exec(['docker', 'exec', container, 'ping', '-c', '1', '-W', '1', ip], { okCodes: [0, 1] })).code === 0;
 
 test('a host without a cluster says so, to docker and to people', async () => {
   expect(await refused(h1, 'status')).toBe('not-configured');

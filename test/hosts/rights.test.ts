@@ -3,21 +3,20 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { run } from '../../driver/host/run.ts';
 import { until } from '../../driver/host/until.ts';
-import { installCoat } from '../../lab/coat.ts';
 import { takeDown } from '../../lab/destroy.ts';
 import type { LabHost } from '../../lab/host.ts';
-import { Lab } from '../../lab/lab.ts';
+import type { Lab } from '../../lab/lab.ts';
 import { netnsName } from '../../lab/places.ts';
-import type { Listing, NewToken, Problem, Status } from '../../plugin/agent/api.ts';
+import type { Listing, NewToken, Status } from '../../plugin/agent/api.ts';
 import type { Identity } from '../../plugin/agent/cluster/identity.ts';
 import { deleteRequest, putRequest } from '../../plugin/agent/etcd/messages.ts';
 import { DEFAULT_PORT } from '../../plugin/agent/settings.ts';
 import type { Answers, Questions } from '../support/as-host.ts';
+import { coat, docker, hasNetwork, hostsWithoutCluster, PATIENCE_MS, reaches, refused } from '../support/own-hosts.ts';
 import { ownLab } from '../support/own-lab.ts';
 
 /** A lab of its own, in which hosts join and leave. One file is one story, told in order. */
 const NAME = ownLab('rights');
-const PATIENCE_MS = 60_000;
 const IMAGE = 'coat-lab/workloads';
 const ROOT = join(import.meta.dirname, '../..');
 
@@ -27,31 +26,11 @@ let h2: LabHost;
 let h3: LabHost;
 
 beforeAll(async () => {
-  await takeDown(NAME);
-  lab = await Lab.up({ name: NAME, hosts: 3, engines: [26, 28], plugin: false });
+  lab = await hostsWithoutCluster(NAME);
   [h1, h2, h3] = [lab.host('h1'), lab.host('h2'), lab.host('h3')];
-  await installCoat(lab, { cluster: false });
 });
 afterAll(() => takeDown(NAME));
 
-async function docker(host: LabHost, ...args: string[]): Promise<string> {
-  return (await host.exec(['docker', ...args], { timeout: PATIENCE_MS })).stdout.trim();
-}
-
-async function coat<T>(host: LabHost, ...args: string[]): Promise<T> {
-  return JSON.parse(await docker(host, 'coat', ...args, '--json')) as T;
-}
-
-async function refused(host: LabHost, ...args: string[]): Promise<string> {
-  const { code, stdout } = await host.exec(['docker', 'coat', ...args, '--json'], { okCodes: [0, 1], timeout: PATIENCE_MS });
-  const { problem } = JSON.parse(stdout) as { problem?: Problem };
-  expect({ code, hint: problem?.hint }).toEqual({ code: 1, hint: expect.stringMatching(/\S/) as string });
-  return problem!.code;
-}
-
-const hasNetwork = async (host: LabHost, name: string): Promise<boolean> => (await host.exec(['docker', 'network', 'inspect', name], { okCodes: [0, 1] })).code === 0;
-const reaches = async (host: LabHost, container: string, ip: string): Promise<boolean> =>
-  (await host.exec(['docker', 'exec', container, 'ping', '-c', '1', '-W', '1', ip], { okCodes: [0, 1] })).code === 0;
 const identityOf = async (host: LabHost): Promise<Identity> => JSON.parse(await readFile(join(host.root, 'var/lib/coat/identity.json'), 'utf8')) as Identity;
 /** Where each address is, as a host sees it. */
 const places = async (host: LabHost): Promise<Record<string, string>> => Object.fromEntries((await coat<Listing>(host, 'ls')).endpoints.map(({ ip, host: place }) => [ip, place]));

@@ -8,6 +8,7 @@ export type Strategy = z.infer<typeof Strategy>;
 
 /** What becomes of a container's volumes: docs/migration.md. */
 export const volumeWays = ['copy', 'shared', 'refuse'] as const;
+export type VolumesHow = (typeof volumeWays)[number];
 
 export const MigrationRequest = z.strictObject({
   container: z.string().min(1).describe('name or id, as docker inspect takes it'),

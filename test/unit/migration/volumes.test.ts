@@ -2,7 +2,8 @@ import { describe, expect, test } from 'vitest';
 import { CoatError } from '../../../driver/host/errors.ts';
 import type { Inspect } from '../../../plugin/engine/containers.ts';
 import type { VolumeInspect } from '../../../plugin/engine/volumes.ts';
-import { boundBy, type CarriedVolume, carriedVolumes, ownMounts, refusedVolumes, type VolumesHow, type VolumeThere } from '../../../plugin/migration/volumes.ts';
+import type { VolumesHow } from '../../../plugin/agent/api.ts';
+import { boundBy, type CarriedVolume, carriedVolumes, ownMounts, refusedVolumes, type VolumeThere } from '../../../plugin/migration/volumes.ts';
 
 const HASH = 'a'.repeat(64);
 const volume = (change: Partial<VolumeInspect> = {}): VolumeInspect => ({ Name: 'data', Driver: 'local', Mountpoint: '/v/data', Labels: null, Options: null, ...change });
