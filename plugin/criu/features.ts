@@ -19,6 +19,8 @@ export function whyNotLazy(host: HostSide, criu: Criu): Promise<string | undefin
   const key = `${criu.path} ${criu.version}`;
   const answer = known.get(key) ?? ask(host, criu);
   known.set(key, answer);
+  // that it could not be asked says nothing of the next time
+  answer.catch(() => known.delete(key));
   return answer;
 }
 

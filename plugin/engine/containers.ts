@@ -57,6 +57,9 @@ export interface EngineFacts {
   storage: string;
   runtimes: string[];
   memory: number;
+  /** Where it keeps its files, on the host. */
+  root: string;
+  volumeDrivers: string[];
 }
 
 /** A running container, in a list. */
@@ -135,8 +138,8 @@ export function createContainers(connect: () => Docker): Containers {
     },
     async facts() {
       const docker = connect();
-      const info = (await docker.info()) as { ServerVersion: string; Driver: string; Runtimes: Record<string, unknown>; MemTotal: number };
-      return { version: info.ServerVersion, api: await apiOf(docker), storage: info.Driver, runtimes: Object.keys(info.Runtimes ?? {}), memory: info.MemTotal };
+      const info = (await docker.info()) as { ServerVersion: string; Driver: string; Runtimes: Record<string, unknown>; MemTotal: number; DockerRootDir: string; Plugins?: { Volume?: string[] | null } };
+      return { version: info.ServerVersion, api: await apiOf(docker), storage: info.Driver, runtimes: Object.keys(info.Runtimes ?? {}), memory: info.MemTotal, root: info.DockerRootDir, volumeDrivers: info.Plugins?.Volume ?? ['local'] };
     },
   };
 }

@@ -29,8 +29,6 @@ export interface Volumes {
   remove(name: string): Promise<boolean>;
   /** Names of the containers that have it, running or not. */
   users(name: string): Promise<string[]>;
-  /** Where the engine keeps its files, on the host, and what drivers it knows. */
-  facts(): Promise<{ root: string; drivers: string[] }>;
 }
 
 export function createVolumes(connect: () => Docker): Volumes {
@@ -60,10 +58,6 @@ export function createVolumes(connect: () => Docker): Volumes {
       // the engine's filter takes a mount point for a name as well
       const containers = await connect().listContainers({ all: true, filters: { volume: [name] } });
       return containers.filter(({ Mounts }) => Mounts.some((mount) => mount.Type === 'volume' && mount.Name === name)).map(({ Names, Id }) => Names[0]?.replace(/^\//, '') ?? Id);
-    },
-    async facts() {
-      const info = (await connect().info()) as { DockerRootDir: string; Plugins?: { Volume?: string[] | null } };
-      return { root: info.DockerRootDir, drivers: info.Plugins?.Volume ?? ['local'] };
     },
   };
 }

@@ -1,5 +1,6 @@
 import { readdir, rm, stat, statfs } from 'node:fs/promises';
 import { codeOf, explain } from '../../driver/host/errors.ts';
+import type { HostSide } from '../criu/host.ts';
 import type { MoverDependencies } from './ports.ts';
 import type { Offer } from './protocol.ts';
 import type { CarriedVolume, VolumeThere } from './volumes.ts';
@@ -67,9 +68,8 @@ async function isEmpty(directory: string): Promise<boolean> {
   return names.every((name) => name === 'lost+found');
 }
 
-/** How much of what is to come the destination has no room for, bytes: 0 where all of it fits. */
-export async function missingRoom({ volumes, host }: Needs, { room }: Offer, image: 'present' | 'absent'): Promise<{ missing: number; free: number }> {
-  const { root } = await volumes.facts();
+/** How much of what is to come the destination has no room for, bytes: 0 where all of it fits. @param root where the engine keeps its files */
+export async function missingRoom(host: HostSide, root: string, { room }: Offer, image: 'present' | 'absent'): Promise<{ missing: number; free: number }> {
   const places = await Promise.all(['overlay2', 'volumes'].map(async (part) => {
     const path = host.path(`${root}/${part}`);
     const [{ bavail, bsize }, { dev }] = await Promise.all([statfs(path), stat(path)]);
