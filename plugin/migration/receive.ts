@@ -3,6 +3,7 @@ import { access } from 'node:fs/promises';
 import os from 'node:os';
 import { CoatError, explain } from '../../driver/host/errors.ts';
 import { KeyedQueue } from '../../driver/host/queue.ts';
+import { addressesOf } from '../../driver/overlay/records.ts';
 import type { PeerRoutes } from '../agent/peer.ts';
 import { whyNotLazy } from '../criu/features.ts';
 import { unmountMemory } from '../criu/memory.ts';
@@ -167,9 +168,13 @@ export class Receiver {
 
   /** Makes the address this host's in the store; the redirect has it here already, so it may take its time. */
   async #own(entry: Entry): Promise<void> {
-    const { store, self, log } = this.#deps;
+    const { store, overlay, self, log } = this.#deps;
     try {
-      for (const endpoint of entry.endpoints) await changeClaim(store, endpoint, takeOver(self));
+      const revisions = [];
+      for (const endpoint of entry.endpoints) revisions.push(await changeClaim(store, endpoint, takeOver(self)));
+      // a container that was removed before its addresses were this host's could not give them back
+      await overlay.settled(Math.max(...revisions));
+      for (const endpoint of entry.endpoints) for (const ip of addressesOf(endpoint)) await overlay.giveBack(endpoint.network, ip);
       await this.#arrivals.get(entry.id)?.settle();
       this.#arrivals.delete(entry.id);
     } catch (error) {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { until } from '../../driver/host/until.ts';
-import { docker, fresh, h1, h2, lab, PATIENCE_MS } from '../support/hosts.ts';
+import { docker, expectMoved, fresh, h1, h2, lab, migrate, PATIENCE_MS } from '../support/hosts.ts';
 import { CREATE, create, has, idle, listed, networks, other, reaches, subnetOf } from '../support/networks.ts';
 import { scene } from '../support/scene.ts';
 
@@ -104,6 +104,16 @@ describe('without a subnet', () => {
     expect(await starting).toEqual([]);
     for (const peer of peers) await peer.unharmed();
   })());
+
+  test('a container that is removed as soon as it has moved gives its address back', scene(async (scene) => {
+    await create(scene, h1, []);
+    for (const [from, to] of [[h1, h2], [h2, h1]] as const) {
+      const server = await scene.echo(from);
+      expectMoved(await migrate(from, server.name, to.name));
+      await docker(to, 'rm', '--force', server.name);
+      await until(`${server.ip} to be free`, async () => !(await docker(h1, 'coat', 'ls', '--json')).includes(`"${server.ip}"`), { timeout: PATIENCE_MS });
+    }
+  }));
 
   test('no address of a route of any host is taken', scene(async (scene) => {
     const first = await subnetOf(h1, await create(scene, h1, []));

@@ -1,3 +1,4 @@
+import { explain } from '../../driver/host/errors.ts';
 import { until } from '../../driver/host/until.ts';
 import type { LabHost } from '../../lab/host.ts';
 import type { Listing } from '../../plugin/agent/api.ts';
@@ -12,11 +13,23 @@ export const subnetOf = (host: LabHost, network: string): Promise<string> => doc
 export const networks = async (): Promise<Listing['networks']> => (JSON.parse(await docker(h1, 'coat', 'ls', '--json')) as Listing).networks;
 export const listed = async (name: string): Promise<Listing['networks'][number] | undefined> => (await networks()).find((network) => network.name === name);
 
+/** What there is to know of a network that should be gone. */
+async function state(name: string): Promise<string> {
+  const record = await listed(name);
+  const there = await Promise.all(lab.hosts.map(async (host) => {
+    const { stdout } = await host.exec(['docker', 'network', 'inspect', '--format', '{{json .Containers}}', name], { okCodes: [0, 1] });
+    return `${host.name}: ${stdout.trim() || 'none'}`;
+  }));
+  return `record ${JSON.stringify(record)}, ${there.join(', ')}`;
+}
+
 /** A network that exists on all hosts, and on none when the test is over. */
 export async function create(scene: Scene, host: LabHost, options: readonly string[], name = fresh('net')): Promise<string> {
   scene.finallyEverywhere(async (each) => {
-    await each.exec(['docker', 'network', 'rm', name], { okCodes: [0, 1] });
-    await until(`${name} to go from ${each.name}`, async () => !(await has(each, name)) && (await listed(name)) === undefined, { timeout: PATIENCE_MS });
+    const { stderr } = await each.exec(['docker', 'network', 'rm', name], { okCodes: [0, 1] });
+    await until(`${name} to go from ${each.name}`, async () => !(await has(each, name)) && (await listed(name)) === undefined, { timeout: PATIENCE_MS }).catch(async (error: unknown) => {
+      throw new Error(`${explain(error)}; its removal said "${stderr.trim()}"; ${await state(name)}`);
+    });
   });
   await docker(host, ...CREATE, ...options, name);
   for (const each of lab.hosts) await until(`${name} on ${each.name}`, () => has(each, name), { timeout: PATIENCE_MS });

@@ -10,8 +10,8 @@ export type Remains = Record<string, string[]>;
 /** How long cleaning up may take after a move or a removal has been reported, ms. */
 const TIDY_MS = 20_000;
 
-async function onHost(host: LabHost): Promise<Remains> {
-  const { stdout } = await host.exec(['sh', '/share/fixtures/remains.sh']);
+async function onHost(host: LabHost, ...arg: string[]): Promise<Remains> {
+  const { stdout } = await host.exec(['sh', '/share/fixtures/remains.sh', ...arg]);
   const sections = stdout.split(/^## /m).slice(1).map((section) => section.trimEnd().split('\n'));
   return Object.fromEntries(sections.map(([title, ...lines]): [string, string[]] => [title!, lines]));
 }
@@ -19,7 +19,7 @@ async function onHost(host: LabHost): Promise<Remains> {
 /** Of every host that runs. */
 export async function remains(): Promise<Record<string, Remains>> {
   const running = lab.hosts.filter((host) => host.running);
-  return Object.fromEntries(await Promise.all(running.map(async (host) => [host.name, await onHost(host)] as const)));
+  return Object.fromEntries(await Promise.all(running.map(async (host, i) => [host.name, await onHost(host, ...(i === 0 ? ['records'] : []))] as const)));
 }
 
 /** Everything is as it was, or soon will be. */

@@ -8,6 +8,7 @@ import { ConflictError, type Store } from '../../../driver/store/store.ts';
 import type { EngineNetworks } from '../../engine/networks.ts';
 import { clusterId } from './cluster.ts';
 import { decide, remember, type Step, type View } from './decide.ts';
+import { StepsLeft } from './keeper.ts';
 import { Seen } from './seen.ts';
 
 /** The label by which people can tell that an agent made a network. */
@@ -36,7 +37,7 @@ export class NetworkSync {
     this.#options = options;
   }
 
-  /** One run. @throws StoreAwayError, CoatError `engine-away`: nothing was done, try later */
+  /** One run. @throws StoreAwayError, CoatError `engine-away`: nothing was done, try later; StepsLeft: some of it was not done */
   async run(): Promise<void> {
     const { store, engine, file } = this.#options;
     const seen = await Seen.load(file, await clusterId(store));
@@ -52,6 +53,8 @@ export class NetworkSync {
     const done = new Set<Step>();
     for (const step of steps) if (await this.#try(step, known.get(step.key), seen)) done.add(step);
     await seen.set(remember(view, steps, done));
+    const left = steps.filter((step) => !done.has(step));
+    if (left.length > 0) throw new StepsLeft(left.map((step) => `${step.do} ${step.key}`));
   }
 
   /** Networks in which some host holds an address. Nobody is asked, for there may be very many, where it makes no difference. */

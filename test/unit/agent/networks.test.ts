@@ -4,9 +4,11 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { CoatError } from '../../../driver/host/errors.ts';
 import { silent } from '../../../driver/host/log.ts';
+import { until } from '../../../driver/host/until.ts';
 import type { Network } from '../../../driver/overlay/records.ts';
 import { MemoryStore } from '../../../driver/store/memory.ts';
 import { decide, remember, type View } from '../../../plugin/agent/networks/decide.ts';
+import { Keeper, StepsLeft } from '../../../plugin/agent/networks/keeper.ts';
 import { NetworkSync } from '../../../plugin/agent/networks/sync.ts';
 import type { EngineNetwork, EngineNetworks } from '../../../plugin/engine/networks.ts';
 
@@ -179,7 +181,7 @@ describe('three hosts', () => {
     await userCreates(0);
     await round([0]);
     engines[1]!.refuse = true;
-    await round([1]);
+    await expect(round([1])).rejects.toThrow(`still to do: create ${KEY}`);
     engines[1]!.refuse = false;
     await round([1]);
     expect(names()[1]).toEqual(['n1']);
@@ -193,4 +195,20 @@ describe('three hosts', () => {
     await sync.run();
     expect(names()[1]).toEqual(['n1']);
   });
+});
+
+test.each([
+  ['by itself', 10, () => undefined],
+  ['when something happens', 1_000_000, (keeper: Keeper) => keeper.poke()],
+])('what a run left is tried again %s', async (_, retry, meanwhile) => {
+  let runs = 0;
+  const keeper = new Keeper(async () => {
+    runs += 1;
+    if (runs === 1) throw new StepsLeft(['remove 10.42.0.0-24']);
+  }, silent, retry);
+  keeper.start();
+  await until('the first run', () => runs === 1);
+  meanwhile(keeper);
+  await until('the second', () => runs === 2);
+  await keeper.stop();
 });
