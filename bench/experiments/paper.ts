@@ -120,5 +120,5 @@ function beside(moves: Data['moves']): Figure {
       [`${name}: memory carried, MB`, of(({ report }) => report.bytes.memory / 1e6), short(memory)],
     ];
   });
-  return { kind: 'table', title: 'Beside the paper', head: ['', `COAT, this run (${moves.sockperf.length} runs)`, 'the paper (mean of 50)'], rows, note: 'The median, and in brackets the least and the most. iperf3 tells a gap in steps of 100 ms.' };
+  return { kind: 'table', title: 'Beside the paper', head: ['', `COAT, this run (${moves.sockperf.length} runs)`, 'the paper (mean of 50)'], rows, note: 'The median, and in brackets the least and the most. Of iperf3 it is how long the stream would have to have stood still to carry as much less as it did: what its client hands to the kernel, in steps of 100 ms.' };
 }

@@ -8,7 +8,7 @@ import { until } from '../../driver/host/until.ts';
 import type { Lab } from '../../lab/lab.ts';
 import type { Report } from '../../plugin/agent/api.ts';
 import { coat } from '../ways/coat.ts';
-import { longestStill, longestTrip, readIperf, readSockperf, thin, type Point } from './series.ts';
+import { deepestDip, longestTrip, readIperf, readSockperf, thin, type Point } from './series.ts';
 
 const [SERVER, CLIENT] = ['bench-paper-server', 'bench-paper-client'];
 const SOCKPERF_PORT = '11111';
@@ -54,7 +54,7 @@ export const SERVICES: readonly Service[] = [
     client: (address) => ['iperf3', '--client', address, '--time', String(LASTS_S), '--interval', '0.1', '--json'],
     read: async (_, printed) => {
       const series = readIperf(printed);
-      const { at, ms } = longestStill(series);
+      const { at, ms } = deepestDip(series);
       return { series, gap: ms, at };
     },
   },

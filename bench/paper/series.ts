@@ -1,3 +1,5 @@
+import { median } from '../statistics.ts';
+
 /** A point of a series: s since its begin, and a value. */
 export type Point = readonly [at: number, value: number];
 
@@ -37,15 +39,29 @@ export function thin(points: readonly Point[], width: number): Point[] {
 /** The round trip that took longest: when it began, s, and how long it took, ms. */
 export const longestTrip = (points: readonly Point[]): { at: number; ms: number } => points.reduce((most, [at, ms]) => (ms > most.ms ? { at, ms } : most), { at: 0, ms: 0 });
 
-/** The longest stretch of intervals in which next to nothing came through. @returns when it began, s, and how long it was, ms */
-export function longestStill(points: readonly Point[], least = 1): { at: number; ms: number } {
+/** An interval with less of the usual rate belongs to a dip. */
+const DIP = 0.9;
+/** What is usual: the median of that many intervals before it that belong to none. */
+const USUAL = 10;
+
+/**
+ * The dip that cost most, of those to less than nine tenths of the rate before. Intervals are longer than a good move's gap, so what
+ * is told is not how many stood still: it is for how long the transfer would have to have stood still to carry as much less.
+ *
+ * @returns when it began, s, and that time, ms
+ */
+export function deepestDip(points: readonly Point[]): { at: number; ms: number } {
   const width = points.length > 1 ? points[1]![0] - points[0]![0] : 0;
-  let most = { at: 0, ms: 0 };
-  let count = 0;
-  points.forEach(([at, value], index) => {
-    count = value < least ? count + 1 : 0;
-    const ms = count * width * 1000;
-    if (ms > most.ms) most = { at: points[index - count + 1]?.[0] ?? at, ms };
-  });
+  const before: number[] = [];
+  let [most, dip] = [{ at: 0, ms: 0 }, { at: 0, ms: 0 }];
+  for (const [at, value] of points) {
+    const usual = before.length === 0 ? value : median(before.slice(-USUAL));
+    if (value < DIP * usual) dip = { at: dip.ms === 0 ? at : dip.at, ms: dip.ms + (1 - value / usual) * width * 1000 };
+    else {
+      before.push(value);
+      dip = { at: 0, ms: 0 };
+    }
+    if (dip.ms > most.ms) most = dip;
+  }
   return most;
 }

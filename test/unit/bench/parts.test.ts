@@ -3,7 +3,7 @@ import { readSteps } from '../../../bench/alternatives/ways.ts';
 import { EXPERIMENTS } from '../../../bench/experiments/all.ts';
 import { share } from '../../../bench/experiments/overhead.ts';
 import { distribution, short, spread } from '../../../bench/page/words.ts';
-import { longestStill, longestTrip, readIperf, readSockperf, thin } from '../../../bench/paper/series.ts';
+import { deepestDip, longestTrip, readIperf, readSockperf, thin } from '../../../bench/paper/series.ts';
 import { firstLimit, model } from '../../../bench/scale/model.ts';
 import type { ScaleResult } from '../../../bench/scale/run.ts';
 import { covered, joined, onlyIn } from '../../../bench/stretch.ts';
@@ -23,11 +23,11 @@ describe('what programs print', () => {
 
   it('of iperf3 is throughput over time', () => {
     const interval = (start: number, rate: number) => ({ sum: { start, end: start + 0.1, bits_per_second: rate } });
-    const points = readIperf(JSON.stringify({ intervals: [95e6, 94e6, 0, 0, 0, 900e6].map((rate, index) => interval(index / 10, rate)) }));
+    const points = readIperf(JSON.stringify({ intervals: [95e6, 95e6, 0, 0, 47.5e6, 900e6, 900e6].map((rate, index) => interval(index / 10, rate)) }));
     expect(points[0]).toEqual([0.05, 95]);
-    const still = longestStill(points);
-    expect([still.at.toFixed(2), still.ms.toFixed(0)]).toEqual(['0.25', '300']);
-    expect(longestStill([])).toEqual({ at: 0, ms: 0 });
+    const dip = deepestDip(points);
+    expect([dip.at.toFixed(2), dip.ms.toFixed(0)]).toEqual(['0.25', '250']);
+    expect(deepestDip([])).toEqual({ at: 0, ms: 0 });
     expect(() => readIperf('{"error":"no route","intervals":[]}')).toThrow('iperf3: no route');
   });
 });
