@@ -5,7 +5,7 @@ import type { Figure, StackFigure } from '../page/figure.ts';
 import { short, spread } from '../page/words.ts';
 import { FarLink, type Means } from '../paper/delay.ts';
 import { PUBLISHED, ROUND_TRIP, THROUGHPUT } from '../paper/published.ts';
-import { movePaper, SERVICES, type PaperMove } from '../paper/run.ts';
+import { gapOf, movePaper, SERVICES, type PaperMove } from '../paper/run.ts';
 import { measureSignalling, type Signalling } from '../paper/signalling.ts';
 import { median } from '../statistics.ts';
 
@@ -46,7 +46,7 @@ export const paper: Experiment<Data> = {
         for (let index = 0; index < runs; index += 1) {
           const move = await movePaper(lab, service, { from: far.name, to: near.name }, signal);
           data.moves[service.name].push(move);
-          note(`${service.name}: gap ${short(move.gap)} ms, ${short(move.report.total)} ms in all`);
+          note(`${service.name}: gap ${short(gapOf(service.name, move).ms)} ms, ${short(move.report.total)} ms in all`);
         }
       } finally {
         for (const link of links) await link.remove();
@@ -58,8 +58,8 @@ export const paper: Experiment<Data> = {
   figures: ({ means, moves, signalling }) => {
     const how = means === 'netem' ? 'The delay is made by the kernel\'s netem.' : 'This kernel has no netem: a program takes each frame from the far host\'s link, and lets it go after the delay (bench/programs/delay.py).';
     return [
-      overTime('Round-trip time over time (sockperf)', 'round trip, ms', moves.sockperf, true, `${how} The paper: ${ROUND_TRIP.before} ms before, about ${ROUND_TRIP.after} ms after, and nothing for ${PUBLISHED.sockperf.gap / 1000} s. The first of ${moves.sockperf.length} runs.`),
-      overTime('Throughput over time (iperf3)', 'Mbit/s', moves.iperf3, false, `Each point is 0.1 s. The paper: ${THROUGHPUT.before} Mbit/s before, ${THROUGHPUT.after} after, and nothing for ${PUBLISHED.iperf3.gap / 1000} s. The first of ${moves.iperf3.length} runs.`),
+      overTime('Round-trip time over time (sockperf)', 'round trip, ms', 'sockperf', moves.sockperf, `${how} The paper: ${ROUND_TRIP.before} ms before, about ${ROUND_TRIP.after} ms after, and nothing for ${PUBLISHED.sockperf.gap / 1000} s. The first of ${moves.sockperf.length} runs.`),
+      overTime('Throughput over time (iperf3)', 'Mbit/s', 'iperf3', moves.iperf3, `Each point is 0.1 s. The paper: ${THROUGHPUT.before} Mbit/s before, ${THROUGHPUT.after} after, and nothing for ${PUBLISHED.iperf3.gap / 1000} s. The first of ${moves.iperf3.length} runs.`),
       phasesOf(moves),
       publishedSteps(),
       beside(moves),
@@ -71,19 +71,19 @@ export const paper: Experiment<Data> = {
     ];
   },
   metrics: ({ moves }) => (['sockperf', 'iperf3'] as const).filter((name) => moves[name].length > 0).flatMap((name): Metric[] => [
-    { name: `${name}, gap`, unit: 'ms', value: median(moves[name].map(({ gap }) => gap)), better: 'less', slack: 100 },
+    { name: `${name}, gap`, unit: 'ms', value: median(moves[name].map((move) => gapOf(name, move).ms)), better: 'less', slack: 100 },
     { name: `${name}, whole move`, unit: 'ms', value: median(moves[name].map(({ report }) => report.total)), better: 'less', slack: 300 },
   ]),
 };
 
-function overTime(title: string, axis: string, moves: readonly PaperMove[], log: boolean, note: string): Figure {
+function overTime(title: string, axis: string, name: 'sockperf' | 'iperf3', moves: readonly PaperMove[], note: string): Figure {
   const first = moves[0];
   if (first === undefined) return { kind: 'table', title, head: [''], rows: [['nothing was measured']] };
   const frozen = first.report.steps.find(({ name }) => name === 'freeze')?.start ?? 0;
   // the clocks of client and agent are not the same: the gap begins with the freeze
-  const asked = first.at - frozen / 1000;
+  const asked = gapOf(name, first).at - frozen / 1000;
   return {
-    kind: 'lines', title, x: { name: 's' }, y: { name: axis, ...(log ? { log: true } : {}) }, series: [{ name: axis, points: first.series }], note,
+    kind: 'lines', title, x: { name: 's' }, y: { name: axis, ...(name === 'sockperf' ? { log: true } : {}) }, series: [{ name: axis, points: first.series }], note,
     marks: [{ at: asked, name: 'asked' }, { at: asked + first.report.total / 1000, name: 'done' }],
   };
 }
@@ -115,7 +115,7 @@ function beside(moves: Data['moves']): Figure {
     const { gap, total, memory } = PUBLISHED[name];
     const of = (value: (move: PaperMove) => number): string => spread(moves[name].map(value));
     return [
-      [`${name}: gap, ms`, of((move) => move.gap), short(gap)],
+      [`${name}: gap, ms`, of((move) => gapOf(name, move).ms), short(gap)],
       [`${name}: whole move, ms`, of(({ report }) => report.total), short(total)],
       [`${name}: memory carried, MB`, of(({ report }) => report.bytes.memory / 1e6), short(memory)],
     ];

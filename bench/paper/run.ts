@@ -22,10 +22,10 @@ export interface PaperMove {
   report: Report;
   /** Round trips in ms (of which some are left out where they are many), or throughput in Mbit/s, over s. */
   series: readonly Point[];
-  /** The longest time without an answer, or without data, ms; and when it began, s. */
-  gap: number;
-  at: number;
 }
+
+/** The longest time without an answer, or for how long a stream stood still, ms; and when it began, s. */
+export const gapOf = (name: Service['name'], { series }: PaperMove): { at: number; ms: number } => (name === 'sockperf' ? longestTrip : deepestDip)(series);
 
 /** The service that moves from the far host to the near one, and its client, which is no other than everybody's. */
 export interface Service {
@@ -34,7 +34,8 @@ export interface Service {
   /** Until it can be asked. */
   listening: string;
   client: (address: string) => readonly string[];
-  read: (lab: Lab, printed: string) => Promise<Omit<PaperMove, 'report'>>;
+  /** Every peak is in it. */
+  read: (lab: Lab, printed: string) => Promise<Point[]>;
 }
 
 export const SERVICES: readonly Service[] = [
@@ -42,21 +43,13 @@ export const SERVICES: readonly Service[] = [
     name: 'sockperf', listening: `:${SOCKPERF_PORT}`,
     server: ['sockperf', 'server', '--tcp', '-p', SOCKPERF_PORT],
     client: (address) => ['sockperf', 'ping-pong', '--tcp', '--full-rtt', '-m', '64', '-i', address, '-p', SOCKPERF_PORT, '-t', String(LASTS_S), '--full-log', `/share/${LOG}`],
-    read: async (lab) => {
-      const all = readSockperf(await readFile(join(lab.shared, LOG), 'utf8'));
-      const { at, ms } = longestTrip(all);
-      return { series: thin(all, DRAWN_S), gap: ms, at };
-    },
+    read: async (lab) => thin(readSockperf(await readFile(join(lab.shared, LOG), 'utf8')), DRAWN_S),
   },
   {
     name: 'iperf3', listening: ':5201',
     server: ['iperf3', '--server'],
     client: (address) => ['iperf3', '--client', address, '--time', String(LASTS_S), '--interval', '0.1', '--json'],
-    read: async (_, printed) => {
-      const series = readIperf(printed);
-      const { at, ms } = deepestDip(series);
-      return { series, gap: ms, at };
-    },
+    read: async (_, printed) => readIperf(printed),
   },
 ];
 
@@ -80,7 +73,7 @@ export async function movePaper(lab: Lab, service: Service, { from, to }: { from
     const report = await coat.move(lab, SERVER, from, to, signal);
     const [code] = await ended;
     if (code !== 0) throw new CoatError('bench-paper', `${service.name} ended with ${code}: ${(complaints || printed).trim().slice(-300)}`);
-    return { report, ...(await service.read(lab, printed)) };
+    return { report, series: await service.read(lab, printed) };
   } finally {
     await clear();
   }

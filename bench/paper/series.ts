@@ -41,8 +41,8 @@ export const longestTrip = (points: readonly Point[]): { at: number; ms: number 
 
 /** An interval with less of the usual rate belongs to a dip. */
 const DIP = 0.9;
-/** What is usual: the median of that many intervals before it that belong to none. */
-const USUAL = 10;
+/** What is usual is the median of that many intervals before it. A stream begins with more, which goes into buffers. */
+const USUAL = 20;
 
 /**
  * The dip that cost most, of those to less than nine tenths of the rate before. Intervals are longer than a good move's gap, so what
@@ -52,15 +52,12 @@ const USUAL = 10;
  */
 export function deepestDip(points: readonly Point[]): { at: number; ms: number } {
   const width = points.length > 1 ? points[1]![0] - points[0]![0] : 0;
-  const before: number[] = [];
   let [most, dip] = [{ at: 0, ms: 0 }, { at: 0, ms: 0 }];
-  for (const [at, value] of points) {
-    const usual = before.length === 0 ? value : median(before.slice(-USUAL));
-    if (value < DIP * usual) dip = { at: dip.ms === 0 ? at : dip.at, ms: dip.ms + (1 - value / usual) * width * 1000 };
-    else {
-      before.push(value);
-      dip = { at: 0, ms: 0 };
-    }
+  for (let index = USUAL; index < points.length; index += 1) {
+    const [at, value] = points[index]!;
+    const usual = median(points.slice(index - USUAL, index).map(([, each]) => each));
+    const lost = value < DIP * usual ? (1 - value / usual) * width * 1000 : 0;
+    dip = lost === 0 ? { at: 0, ms: 0 } : { at: dip.ms === 0 ? at : dip.at, ms: dip.ms + lost };
     if (dip.ms > most.ms) most = dip;
   }
   return most;

@@ -3,6 +3,7 @@ import { readSteps } from '../../../bench/alternatives/ways.ts';
 import { EXPERIMENTS } from '../../../bench/experiments/all.ts';
 import { share } from '../../../bench/experiments/overhead.ts';
 import { distribution, short, spread } from '../../../bench/page/words.ts';
+import { askedDuring, readDatagrams, readRates, readStretches, streamedDuring } from '../../../bench/services/read.ts';
 import { deepestDip, longestTrip, readIperf, readSockperf, thin } from '../../../bench/paper/series.ts';
 import { firstLimit, model } from '../../../bench/scale/model.ts';
 import type { ScaleResult } from '../../../bench/scale/run.ts';
@@ -23,10 +24,11 @@ describe('what programs print', () => {
 
   it('of iperf3 is throughput over time', () => {
     const interval = (start: number, rate: number) => ({ sum: { start, end: start + 0.1, bits_per_second: rate } });
-    const points = readIperf(JSON.stringify({ intervals: [95e6, 95e6, 0, 0, 47.5e6, 900e6, 900e6].map((rate, index) => interval(index / 10, rate)) }));
-    expect(points[0]).toEqual([0.05, 95]);
+    const rates = [...Array<number>(25).fill(95e6), 0, 0, 47.5e6, ...Array<number>(25).fill(900e6)];
+    const points = readIperf(JSON.stringify({ intervals: [4e9, ...rates].map((rate, index) => interval(index / 10, rate)) }));
+    expect(points[1]).toEqual([0.15000000000000002, 95]);
     const dip = deepestDip(points);
-    expect([dip.at.toFixed(2), dip.ms.toFixed(0)]).toEqual(['0.25', '250']);
+    expect([dip.at.toFixed(2), dip.ms.toFixed(0)]).toEqual(['2.65', '250']);
     expect(deepestDip([])).toEqual({ at: 0, ms: 0 });
     expect(() => readIperf('{"error":"no route","intervals":[]}')).toThrow('iperf3: no route');
   });
@@ -84,4 +86,31 @@ describe('the model of many hosts', () => {
   it('names what is reached first', () => expect(firstLimit(loads)?.name).toBe('events the store sends out'));
 });
 
-it('each experiment can be named', () => expect(EXPERIMENTS.map(({ id }) => id)).toEqual(['gap', 'paper', 'overhead', 'alternatives', 'many', 'network', 'scale']));
+it('each experiment can be named', () => expect(EXPERIMENTS.map(({ id }) => id)).toEqual(['gap', 'services', 'paper', 'overhead', 'alternatives', 'many', 'network', 'scale']));
+
+describe('what services went through', () => {
+  const lines = (...texts: [at: number, text: string][]) => texts.map(([at, text]) => ({ at, text }));
+  const quiet = (from: number, to: number): { at: number; p99: number; most: number }[] => Array.from({ length: (to - from) / 100 }, (_, index) => ({ at: from + 100 * (index + 1), p99: 0.5, most: 0.9 }));
+
+  it('of a client that asks: how long the longest request took, and when none was late any more', () => {
+    expect(readStretches(lines([100, 'connected'], [300, 'stretch 1700000000.100 98 0.210 0.532 0.90'], [900, 'timeouts 0']))).toEqual([{ at: 300, p99: 0.532, most: 0.9 }]);
+    const stretches = [...quiet(0, 3_000), { at: 3_250, p99: 130, most: 130 }, { at: 3_350, p99: 1.9, most: 4 }, { at: 3_450, p99: 2.1, most: 4 }, ...quiet(3_500, 6_000)];
+    expect(askedDuring(stretches, { from: 3_000, to: 5_000 })).toEqual({ gap: 130, calm: 200 });
+    expect(askedDuring([...quiet(0, 6_000)], { from: 3_000, to: 5_000 })).toEqual({ gap: 0.9, calm: 0 });
+    expect(askedDuring([], { from: 3_000, to: 5_000 })).toBeUndefined();
+  });
+
+  it('of a stream: for how long it stood still, and when it carried as much again', () => {
+    const text = (from: number, rate: number): string => `[  5]   ${from.toFixed(2)}-${(from + 0.1).toFixed(2)}   sec  6.00 MBytes  ${rate} Mbits/sec    0   1.2 MBytes`;
+    expect(readRates(lines([5, text(0, 503)], [6, '[  5]   0.00-9.80   sec   600 MBytes   502 Mbits/sec                  receiver']))).toEqual([{ at: 5, rate: 503 }]);
+    const rates = [...Array.from({ length: 30 }, (_, index) => ({ at: 100 * (index + 1), rate: 500 })), { at: 3_100, rate: 350 }, { at: 3_200, rate: 20 }, { at: 3_300, rate: 800 }, { at: 3_400, rate: 500 }];
+    expect(streamedDuring(rates, { from: 3_000, to: 3_400 }, 110)).toEqual({ gap: 200, calm: 90 });
+    expect(streamedDuring(rates.filter(({ at }) => at < 3_200), { from: 3_000, to: 3_400 }, 110)).toEqual({ gap: 0, calm: 0 });
+  });
+
+  it('of datagrams: how many did not come back', () => {
+    const said = 'sockperf: [Total Run] RunTime=10.001 sec; Warm up time=400 msec; SentMessages=10001; ReceivedMessages=9999\nsockperf: # dropped messages = 2; # duplicated messages = 0; # out-of-order messages = 1';
+    expect(readDatagrams(lines([1, said]))).toEqual({ sent: 10001, lost: 2, doubled: 0, disordered: 1 });
+    expect(() => readDatagrams([])).toThrow('sockperf does not say');
+  });
+});
