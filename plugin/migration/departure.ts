@@ -147,8 +147,8 @@ export class Departure {
     for (const [name, size] of Object.entries(this.#sent)) this.bytes[isPages(name) ? 'memory' : 'state'] += size;
   }
 
-  async sendDelta(): Promise<void> {
-    await this.#plan.trees.sendDelta(this.#peer, this.#id, (bytes) => (this.bytes.files += bytes));
+  async sendDelta(signal: AbortSignal): Promise<void> {
+    await this.#plan.trees.sendDelta(this.#peer, this.#id, signal, (bytes) => (this.bytes.files += bytes));
   }
 
   /**
@@ -169,6 +169,12 @@ export class Departure {
     } finally {
       clearTimeout(patience);
     }
+  }
+
+  /** Ends what is under way to the destination. If that has it all it may commit all the same, and has to be asked. */
+  interrupt(why: unknown): void {
+    this.#way?.destroy();
+    this.#patience.abort(why);
   }
 
   async cleanUp(): Promise<void> {

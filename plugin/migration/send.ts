@@ -39,7 +39,7 @@ export class Move {
   readonly #signal: AbortSignal;
   /** Ends the move from within: the user has done something with the container, or a phase takes too long. */
   readonly #stop = new AbortController();
-  readonly #patience = new Patience((error) => this.#stop.abort(error));
+  readonly #patience: Patience;
   /** What the container was sent when it could have gone over already. */
   readonly #signals: string[] = [];
   readonly #timeline: Timeline;
@@ -56,6 +56,7 @@ export class Move {
     this.#request = request;
     this.#emit = emit;
     this.#signal = AbortSignal.any([signal, this.#stop.signal]);
+    this.#patience = new Patience((error) => this.#stop.abort(error), request);
     this.#timeline = new Timeline(deps.self);
     this.#name = request.container;
   }
@@ -94,7 +95,7 @@ export class Move {
 
   /** What a user did with the container says more than what broke of it. */
   async #reason(error: unknown): Promise<unknown> {
-    if (this.#signal.aborted) return this.#signal.reason as unknown;
+    if (this.#signal.aborted && !this.#lost) return this.#signal.reason as unknown;
     // before, nothing was touched; afterwards it does not run here any more
     return ['planned', 'released', 'cleaned'].includes(this.phase) ? error : ((await stoppedMeanwhile(this.#deps, this.#request.container, this.#name)) ?? error);
   }
@@ -182,12 +183,14 @@ export class Move {
     undo.add('task', () => departure.forgetIfEnded(this.#signal));
     undo.add('freeze', () => departure.thaw().then(() => this.#timeline.thawed()));
     this.#timeline.frozen();
+    // what is on its way may take long, and nobody wants it any more
+    this.#signal.addEventListener('abort', () => departure.interrupt(this.#signal.reason), { once: true });
     await step('freeze', () => departure.freeze());
     undo.add('cut', () => departure.uncut());
     const { written } = await step('cut', () => departure.cut());
     await allOf([
       departure.dump(step),
-      step('send changed files', () => departure.sendDelta()).then(() => departure.expectLanding()),
+      step('send changed files', () => departure.sendDelta(this.#signal)).then(() => departure.expectLanding()),
       // early, so that the disk is waited for while CRIU works: to be in doubt too soon costs a question, too late a second copy
       step('journal', () => journal.write({ ...entry, state: 'doubt' })),
       written,

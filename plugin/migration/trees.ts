@@ -75,7 +75,7 @@ export class Trees {
   }
 
   /** What has changed since, of a container that stands still. */
-  async sendDelta(peer: Peer, id: string, sent: (bytes: number) => void): Promise<void> {
+  async sendDelta(peer: Peer, id: string, signal: AbortSignal, sent: (bytes: number) => void): Promise<void> {
     const opened = await this.#opened();
     const changes = await Promise.all(this.#trees.map(async (tree) => ({ tree, changed: await this.#changed(tree, opened) })));
     for (const { tree: { volume, root, merged }, changed } of changes) {
@@ -83,7 +83,7 @@ export class Trees {
       const delta = await deltaOf(changed, merged);
       const packing = pack(root, changed.copy);
       packing.stream.on('data', (chunk: Buffer) => sent(chunk.length));
-      await peer.upload(`/v1/moves/delta?${query(id, volume)}`, Readable.from(withHead(delta, packing.stream), { objectMode: false }));
+      await peer.upload(`/v1/moves/delta?${query(id, volume)}`, Readable.from(withHead(delta, packing.stream), { objectMode: false }), { signal });
       await packing.done;
     }
   }

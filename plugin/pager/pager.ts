@@ -3,10 +3,8 @@ import { answerHead, closeAnswer, type PageRequest, readRequest, REQUEST_LENGTH 
 import { bytesOf, decodeHead, encodeHead, HEAD, Messages } from '../transfer/pages.ts';
 import type { Chunk, PageStore } from './store.ts';
 
-/** So many chunks are asked for ahead of CRIU. A page that somebody waits for comes behind them, so they are few. */
-const AHEAD = 6;
-/** Ranges of up to so many pages are fetched before the container runs: there is little of them, and it will want them first. */
-const EARLY_PAGES = 64;
+/** So many chunks are asked for ahead of CRIU. A page that somebody waits for comes behind them, so they are few, and fewer while the container begins to run. */
+const AHEAD = { early: 2, no: 0, later: 6 };
 /**
  * CRIU lets the container go in this time, ms, and it touches what it needs first: what the processors do meanwhile would make it stand still longer,
  * and a page that it waits for would come behind what was asked for ahead.
@@ -35,8 +33,8 @@ export class Pager {
   readonly #wanted: PageRequest[] = [];
   #way: Duplex | undefined;
   #start: NodeJS.Timeout | undefined;
-  /** Up to which size ranges are fetched that nobody has asked for. */
-  #most = EARLY_PAGES;
+  /** What is fetched that nobody has asked for: the little that the container will want first, nothing, or everything. */
+  #ahead: keyof typeof AHEAD = 'early';
 
   constructor(criu: Duplex, effects: PagerEffects) {
     this.#criu = criu;
@@ -81,8 +79,10 @@ export class Pager {
       return;
     }
     this.#wanted.push(request);
-    this.#ask(this.#store.find(request));
-    // a fault is for one page
+    const chunk = this.#store.find(request);
+    // a fault is for one page: somebody runs, and nothing may be in the way of what it wants
+    if (request.pages === 1 && this.#ahead === 'early' && chunk.state !== 'here') this.#ahead = 'no';
+    this.#ask(chunk);
     if (request.pages > 1 && !this.#start) {
       this.#effects.reached('background');
       this.#start = setTimeout(() => this.#tried(() => this.#runs()), AHEAD_AFTER_MS);
@@ -92,7 +92,7 @@ export class Pager {
 
   #runs(): void {
     this.#effects.reached('running');
-    this.#most = Infinity;
+    this.#ahead = 'later';
     this.#askAhead();
   }
 
@@ -120,11 +120,11 @@ export class Pager {
   }
 
   #askAhead(): void {
-    for (let i = 0; i < AHEAD; i++) this.#askNext();
+    for (let i = 0; i < AHEAD[this.#ahead]; i++) this.#askNext();
   }
 
   #askNext(): void {
-    const next = this.#store.nextAway(this.#most);
+    const next = this.#ahead === 'no' ? undefined : this.#store.nextAway(this.#ahead === 'early');
     if (next) this.#ask(next);
   }
 

@@ -4,14 +4,21 @@ import { MOST_PAGES } from '../transfer/pages.ts';
 
 /** Some neighbouring pages of a process, which travel together. */
 export interface Chunk extends PageRequest {
-  /** Of how many pages the range is that it is a part of. */
+  /** Of how many pages the range is that it is a part of, and whether it is the first part. */
   range: number;
+  first: boolean;
   /** `given`: it was here, and is fetched again only when somebody wants it again. */
   state: 'away' | 'asked' | 'here' | 'given';
   data?: Buffer;
   /** How many of its pages have been given out since it came. */
   given: number;
 }
+
+/**
+ * So many pages are fetched before the container runs: of the small ranges, as many whole ones as fit. A program's variables, stacks and heaps are
+ * among them, and it will want them first.
+ */
+const EARLY_PAGES = 2048;
 
 /**
  * Which pages there are to come, and those that have come and are not wanted yet. Whatever was given out once can be given out
@@ -22,6 +29,8 @@ export class PageStore {
   #chunks: Chunk[] = [];
   readonly #processes = new Map<number, Chunk[]>();
   #next = 0;
+  /** Of how many chunks in that order the pages are early ones. */
+  readonly #early: number;
 
   /** Small ranges come first: a program's variables, heaps and stacks are among them, and large ones are what it rarely needs all of. */
   constructor(processes: ReadonlyMap<number, readonly PageRange[]> = new Map()) {
@@ -30,6 +39,14 @@ export class PageStore {
       this.#processes.set(pid, inOrder.flatMap((range) => chunksOf(pid, range)));
     }
     this.#chunks = [...this.#processes.values()].flat().sort((a, b) => a.range - b.range);
+    let [pages, count] = [0, 0];
+    for (const { first, range } of this.#chunks) {
+      // a range of which a part does not fit is none of them
+      if (first) pages += range;
+      if (pages > EARLY_PAGES) break;
+      count += 1;
+    }
+    this.#early = count;
   }
 
   /** @throws Error for a page that was never announced */
@@ -46,11 +63,10 @@ export class PageStore {
     throw new Error(`CRIU wants the page ${address.toString(16)} of process ${pid}, which nobody has`);
   }
 
-  /** The next that nobody has asked for yet. @param most pages of its range */
-  nextAway(most = Infinity): Chunk | undefined {
+  /** The next that nobody has asked for yet. @param early whether only the early ones count */
+  nextAway(early = false): Chunk | undefined {
     while (this.#chunks[this.#next] && this.#chunks[this.#next]!.state !== 'away') this.#next += 1;
-    const next = this.#chunks[this.#next];
-    return next && next.range <= most ? next : undefined;
+    return early && this.#next >= this.#early ? undefined : this.#chunks[this.#next];
   }
 
   /** All that is on its way. */
@@ -79,6 +95,7 @@ const chunksOf = (pid: number, { address, pages }: PageRange): Chunk[] =>
     address: address + i * MOST_PAGES * PAGE,
     pages: Math.min(MOST_PAGES, pages - i * MOST_PAGES),
     range: pages,
+    first: i === 0,
     state: 'away',
     given: 0,
   }));

@@ -44,7 +44,23 @@ const FAULTS = {
     },
     ends: () => lab.heal(),
   },
+  'CRIU dies at the source': { strikes: () => criuKilled(source) },
+  'CRIU dies at the destination': { strikes: () => criuKilled(destination) },
+  'there is no memory left for it at the destination': { strikes: () => filled(destination) },
 } satisfies Record<string, Fault>;
+
+/** Ends CRIU where it works on the container, by its numbers there. It works on nothing else at that time. */
+async function criuKilled(host: LabHost): Promise<void> {
+  const pids = await until('CRIU to be there', async () => (await host.exec(['pgrep', '-x', 'criu'], { okCodes: [0, 1] })).stdout.split('\n').filter(Boolean), { timeout: PATIENCE_MS, every: 5 });
+  await host.exec(['kill', '-KILL', ...pids], { okCodes: [0, 1] });
+}
+
+/** Fills the memory that a host has set aside for what comes. */
+async function filled(host: LabHost): Promise<void> {
+  const place = '/run/coat/restore';
+  const [id] = await until('the place of what comes', async () => (await host.exec(['ls', place])).stdout.split('\n').filter(Boolean), { timeout: PATIENCE_MS });
+  await host.exec(['sh', '-c', `cat /dev/zero > ${place}/${id}/ballast`], { okCodes: [0, 1] });
+}
 
 /** The cells that matter: before the freeze nothing may be touched, in it all must come back, and from `restoring` on only the destination knows. */
 const CELLS: readonly (readonly [fault: keyof typeof FAULTS, phase: Phase, ends: 'at once' | 'when it is over'])[] = [
@@ -57,6 +73,9 @@ const CELLS: readonly (readonly [fault: keyof typeof FAULTS, phase: Phase, ends:
   ['the link between them is cut', 'frozen', 'when it is over'],
   ['the link between them is cut', 'restoring', 'at once'],
   ['the store is out of the reach of both', 'copying', 'when it is over'],
+  ['CRIU dies at the source', 'copying', 'at once'],
+  ['CRIU dies at the destination', 'frozen', 'at once'],
+  ['there is no memory left for it at the destination', 'frozen', 'at once'],
 ];
 
 test.each(CELLS)('%s while the move is %s', (name, phase, ends) => scene(async (scene) => {

@@ -17,6 +17,8 @@ export const MigrationRequest = z.strictObject({
   keep: z.boolean().exactOptional().describe('keep the stopped container at the source, renamed, instead of removing it'),
   volumes: z.enum(volumeWays).exactOptional().describe('what becomes of its volumes; by default they are copied'),
   ignoreCpu: z.boolean().exactOptional().describe("move it also where the destination's processor has less than the source's"),
+  maxBlackout: z.number().int().positive().exactOptional().describe('ms that the container may stand still; when they are over, and it does not run at the destination yet, it goes on at the source'),
+  timeout: z.number().int().positive().exactOptional().describe('ms that everything before that may take; by default hours, as a link may be slow'),
   strategy: z.enum([...strategies, 'auto']).exactOptional().describe('how its memory gets there; by default auto: postcopy where cold would be felt and both hosts can'),
 }).meta({ id: 'MigrationRequest' });
 export type MigrationRequest = z.infer<typeof MigrationRequest>;

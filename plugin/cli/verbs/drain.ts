@@ -7,10 +7,10 @@ import { interrupt } from '../interrupt.ts';
 import type { Scene } from '../scene.ts';
 import { moveAll } from '../several.ts';
 
-type Options = Form & Pick<MigrationRequest, 'strategy' | 'volumes' | 'ignoreCpu'> & { to?: string[]; parallel: number; quiet?: true };
+type Options = Form & Pick<MigrationRequest, 'strategy' | 'volumes' | 'ignoreCpu' | 'maxBlackout' | 'timeout'> & { to?: string[]; parallel: number; quiet?: true };
 
 /** `docker coat drain`: moves everything off a host. Fails where something stays, and says what and why. */
-export async function drain(scene: Scene, host: string, { to, parallel, quiet, strategy, volumes, ignoreCpu, ...form }: Options): Promise<number> {
+export async function drain(scene: Scene, host: string, { to, parallel, quiet, json, format, ...how }: Options): Promise<number> {
   const agent = await scene.agent();
   const hosts = await agent.hosts();
   const known = hosts.map(({ name }) => name);
@@ -20,7 +20,8 @@ export async function drain(scene: Scene, host: string, { to, parallel, quiet, s
   const others = hosts.filter((each) => each.name !== host && each.reachable && (to === undefined || to.includes(each.name)));
   if (others.length === 0) throw new CoatError('no-destination', `There is no host that could take what is on ${host}.`, { hint: "'docker coat status' shows which hosts answer; --to must name another one." });
 
-  const wishes = chooseDestinations(source.containers, others).map((wish) => ({ ...wish, request: { ...wish.request, from: host, ...(strategy && { strategy }), ...(volumes && { volumes }), ...(ignoreCpu && { ignoreCpu }) } }));
+  const wishes = chooseDestinations(source.containers, others).map((wish) => ({ ...wish, request: { ...wish.request, from: host, ...how } }));
+  const form: Form = { ...(json && { json }), ...(format && { format }) };
   using stop = interrupt(scene.env);
   const ended = await moveAll(scene, agent, wishes, { parallel, stop, quiet: quiet ?? (form.json ?? form.format) !== undefined });
   const { showMoves } = await import('../render/moves.ts');

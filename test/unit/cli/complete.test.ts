@@ -27,8 +27,8 @@ describe('completion', () => {
     [['network', 'nope', ''], []],
     [['network', 'ls', '--j'], ['--json']],
     [['ls', ''], []],
-    [['migrate', '-'], ['--from', '--all-on-network', '--parallel', '--json', '--quiet', '--keep', '--strategy', '--volumes', '--ignore-cpu', '--format', '--help']],
-    [['migrate', '-q', '--keep', '--'], ['--from', '--all-on-network', '--parallel', '--json', '--strategy', '--volumes', '--ignore-cpu', '--format', '--help']],
+    [['migrate', '-'], ['--from', '--all-on-network', '--parallel', '--json', '--quiet', '--keep', '--strategy', '--volumes', '--max-blackout', '--timeout', '--ignore-cpu', '--format', '--help']],
+    [['migrate', '-q', '--keep', '--'], ['--from', '--all-on-network', '--parallel', '--json', '--strategy', '--volumes', '--max-blackout', '--timeout', '--ignore-cpu', '--format', '--help']],
     [['nope', ''], []],
   ])('%j offers %j', async (words, values) => {
     expect(await offered(words)).toEqual(values);
