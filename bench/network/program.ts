@@ -33,6 +33,7 @@ export async function measureProgramming(lab: Lab, { count, signal, tell }: Prog
     await Promise.all(lab.hosts.map((host) => docker(host, ['run', '--detach', '--init', '--name', KEEPER, '--network', NETWORK, IMAGE, 'sleep', 'infinity'], signal)));
     const network = await docker(maker, ['network', 'inspect', '--format', '{{.Id}}', NETWORK], signal);
     watches.push(...lab.hosts.map((host) => new Watch(host)));
+    await Promise.all(watches.map((watch) => watch.listens()));
     const found: Programmed[] = [];
     // what is done for the first time is not counted
     for (let index = -1; index < count; index += 1) {
@@ -81,6 +82,12 @@ class Watch {
       this.#rest = lines.pop() ?? '';
       this.#lines.push(...lines);
     });
+  }
+
+  /** Waits until it hears of everything: its socket is in the kernel's group for neighbours (rtnetlink(7), RTMGRP_NEIGH). */
+  async listens(): Promise<void> {
+    const listening = async (): Promise<boolean> => / 00000004 /.test((await this.host.exec(['cat', '/proc/net/netlink'])).stdout);
+    await until(`ip-monitor to listen on ${this.host.name}`, listening, { timeout: 10_000 });
   }
 
   /** When the last of the entries of an endpoint was there, ms since 1970; a host has two of its own endpoints and three of others'. */
