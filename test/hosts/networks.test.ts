@@ -105,6 +105,14 @@ describe('without a subnet', () => {
     for (const peer of peers) await peer.unharmed();
   })());
 
+  test('containers that start on all hosts at the same moment get addresses of their own', scene(async (scene) => {
+    await create(scene, h1, []);
+    for (let round = 0; round < 5; round += 1) {
+      const ips = await Promise.all(lab.hosts.map(async (host) => (await idle(scene, host)).ip));
+      expect(new Set(ips).size).toBe(lab.hosts.length);
+    }
+  }));
+
   test('a container that is removed as soon as it has moved gives its address back', scene(async (scene) => {
     await create(scene, h1, []);
     for (const [from, to] of [[h1, h2], [h2, h1]] as const) {

@@ -73,7 +73,8 @@ function checkNeighbours({ name }: Writer, old: Any | undefined, claim: Any, kno
   const prefix = `claims/${network}/`;
   const all = known.under(prefix);
   if (all === undefined) return [prefix];
-  const theirs = [...all].flatMap(([key, value]) => (ownerOf(value) === name ? [] : read(key, value)));
+  // another host that was faster with this very address: the store itself says so when it compares
+  const theirs = [...all].flatMap(([key, value]) => (ownerOf(value) === name || key === claimPath(network, ip) ? [] : read(key, value)));
   const same = isNewMac && theirs.find((other) => other.mac?.toLowerCase() === mac);
   if (same) throw forbidden(`the MAC ${mac} belongs to ${same.ip} on host ${same.host}`);
   if (isNew6 && (familyOf(ip) !== 4 || ownerOf(all.get(claimPath(network, ip6))) !== name)) throw forbidden(`the address ${ip6} is not host ${name}'s`);

@@ -212,6 +212,13 @@ const bent = fc.tuple(fc.constantFrom<unknown>(...Object.values(STORE), fresh, m
   .map(([record, change]): unknown => (JSON.parse(JSON.stringify({ ...(record as object), ...change })) as unknown));
 const key = fc.oneof(fc.constantFrom(...Object.keys(STORE), at('10.42.0.5'), at('fd00:43::9'), 'networks/10.50.0.0-24', 'claims', 'claims/', 'claims//', 'networks/', 'hosts/', 'hosts/h9'), fc.string({ maxLength: 20 }));
 
+test('another host that takes the very address while it is looked at is the store\'s to tell', () => {
+  const mine = claim('h2', '10.42.0.30', { mac: '02:42:0a:2a:00:1e' });
+  const theirs = new Map([[at('10.42.0.30'), claim('h1', '10.42.0.30', { mac: '02:42:0a:2a:00:1e' })]]);
+  const known = { now: NOW, get: (key: string) => STORE[key], under: () => theirs };
+  expect(judge(me, [{ key: at('10.42.0.30'), before: undefined, after: mine }], known)).toEqual([]);
+});
+
 test('whatever is asked gets a yes or a sentence, and a yes leaves all others alone', () => {
   fc.assert(fc.property(fc.dictionary(key, fc.oneof(scrap, bent, fc.constant(undefined)), { minKeys: 1, maxKeys: 3, noNullPrototype: true }), (writes) => {
     const answer = may(writes);
