@@ -1,5 +1,5 @@
 import { mkdir, readFile, unlink, writeFile } from 'node:fs/promises';
-import type { Readable } from 'node:stream';
+import type { Duplex, Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CoatError, explain } from '../../driver/host/errors.ts';
 import { restoreActions, writeActions } from '../criu/actions.ts';
@@ -59,6 +59,8 @@ export class Arrival {
   #way: Drain | undefined;
   #started: Promise<void> | undefined;
   #pages: LazyPages | undefined;
+  /** Where its pages will come from. */
+  #pageWay: Promise<Duplex> | undefined;
   /** What becomes of the memory that comes after the commit. */
   fetched: Promise<PagesOutcome> | undefined;
 
@@ -134,7 +136,12 @@ export class Arrival {
     await criuOnPath(host, this.#directory, program);
     const flags = [...sharedFlags, ...(this.lazy ? [LAZY_FLAG] : [])];
     this.#door!.order(`restore ${netnsPath(this.#netns)} ${flags.join(' ')}`);
-    if (this.lazy) this.#pages = await LazyPages.start(host, program, this.#directory, this.#containerId);
+    if (this.lazy) {
+      const { id, source } = this.#preparation;
+      this.#pageWay = this.#deps.peers.get(source).tunnel(`/v1/moves/pages?id=${id}`);
+      this.#pageWay.then((way) => way.on('error', () => undefined), () => undefined);
+      this.#pages = await LazyPages.start(host, program, this.#directory, this.#containerId);
+    }
     await this.#inventory.reached(endsWith(this.#started!));
     await this.#receiveImages();
   }
@@ -175,7 +182,7 @@ export class Arrival {
     const received = (await this.#images) ?? {};
     if (this.#pages) {
       await this.timeline.step('ready for memory', () => this.#pages!.ready(Object.keys(received), this.#heldInventory));
-      this.fetched = fetchPages(this.#deps, { id: this.#preparation.id, source: this.#preparation.source, containerId: this.#containerId, directory: this.#directory });
+      this.fetched = fetchPages(this.#deps, { id: this.#preparation.id, source: this.#preparation.source, containerId: this.#containerId, directory: this.#directory, way: this.#pageWay });
       this.fetched.catch(() => undefined);
     }
     releaseMemory(this.#deps.host, `${this.#directory}/${RESERVES[1]}`);
@@ -231,6 +238,7 @@ export class Arrival {
     const tried = (what: string, work: Promise<unknown> | undefined): Promise<unknown> =>
       Promise.resolve(work).catch((error: unknown) => log.warn({ what, error: explain(error) }, 'could not undo a part of an arrival'));
     this.#way?.destroy();
+    void this.#pageWay?.then((way) => way.destroy(), () => undefined);
     // an arrival of an earlier life of this agent may still have a runtime waiting at its door
     this.#door ??= attempt(() => Door.open(host, this.#directory));
     await tried('restore', this.#letGo(why));

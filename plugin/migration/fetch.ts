@@ -23,6 +23,8 @@ export interface Fetched {
   containerId: string;
   /** Of its restore, on the host. */
   directory: string;
+  /** A connection to the source that is there already. */
+  way?: Promise<Duplex> | undefined;
 }
 
 export type PagesOutcome = Exclude<Outcome['pages'], 'fetching' | undefined>;
@@ -34,6 +36,8 @@ export type PagesOutcome = Exclude<Outcome['pages'], 'fetching' | undefined>;
 export async function fetchPages(deps: MoverDependencies, fetched: Fetched): Promise<PagesOutcome> {
   const { host, peers, log } = deps;
   const { directory, source, id } = fetched;
+  const way = await fetched.way?.catch(() => undefined);
+  if (way && !way.destroyed) await join(peers.get(source), way, connect(pagerSocket(host, directory)));
   for (let seen = Date.now(); ; await sleep(AGAIN_MS)) {
     const outcome = await pagesOutcome(host, directory);
     if (outcome !== undefined) return outcome as PagesOutcome;

@@ -28,6 +28,8 @@ type Lender = Pick<MoverDependencies, 'host' | 'journal' | 'log'>;
 export class Lenders {
   readonly #deps: Lender;
   readonly #bytes = new Map<string, number>();
+  /** Moves that are under way: what is told when their memory can be given out, or never will be. */
+  readonly #coming = new Map<string, { can: Promise<boolean>; tell: (can: boolean) => void }>();
 
   constructor(deps: Lender) {
     this.#deps = deps;
@@ -46,18 +48,34 @@ export class Lenders {
     });
   }
 
+  /** Connections for the memory of a container may be made now; they wait for {@link Lenders.ready}. A handshake in the blackout would be part of it. */
+  expect(id: string): void {
+    let tell: (can: boolean) => void = () => undefined;
+    const can = new Promise<boolean>((resolve) => (tell = resolve));
+    this.#coming.set(id, { can, tell });
+  }
+
+  /** Its processes stand still, and CRIU has done with them. */
+  ready(id: string): void {
+    this.#coming.get(id)?.tell(true);
+  }
+
   /** How much has been given out since this agent began. */
   lent(id: string): number {
     return this.#bytes.get(id) ?? 0;
   }
 
   forget(id: string): void {
+    this.#coming.get(id)?.tell(false);
+    this.#coming.delete(id);
     this.#bytes.delete(id);
   }
 
   async #lend(way: Duplex, id: string, from: string): Promise<void> {
+    if ((await this.#coming.get(id)?.can) === false) return void way.destroy();
     const pids = await this.#memories(id, from);
     if (!pids) throw new Error('there is none');
+    if (way.destroyed) return;
     const files = new Map([...pids].map(([inner, pid]) => [inner, openSync(this.#deps.host.path(`/proc/${pid}/mem`), 'r')]));
     way.once('close', () => {
       for (const file of files.values()) closeSync(file);

@@ -169,6 +169,10 @@ export class Move {
       step('ready at destination', () => peer.call('/v1/moves/ready', { id: this.id }, { signal: this.#signal, timeout: 60_000 })),
       step('prepare dump', () => departure.prepare()),
     ]);
+    if (plan.strategy === 'postcopy') {
+      undo.add('expected memory', () => this.#lenders.forget(this.id));
+      this.#lenders.expect(this.id);
+    }
     await step('prepare restore', () => departure.armDestination());
 
     this.#signal.throwIfAborted();
@@ -196,6 +200,7 @@ export class Move {
       written,
     ]);
 
+    this.#lenders.ready(this.id);
     // from here on only the destination knows whether it can be taken back
     this.#signal.throwIfAborted();
     this.#enter('restoring');

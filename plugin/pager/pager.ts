@@ -1,10 +1,10 @@
 import type { Duplex } from 'node:stream';
 import { answerHead, closeAnswer, type PageRequest, readRequest, REQUEST_LENGTH } from '../criu/pageserver.ts';
-import { bytesOf, decodeHead, encodeHead, HEAD, Messages } from '../transfer/pages.ts';
+import { bytesOf, decodeHead, encodeHead, HEAD, Messages, MOST_PAGES } from '../transfer/pages.ts';
 import type { Chunk, PageStore } from './store.ts';
 
-/** So many chunks are asked for ahead of CRIU. A page that somebody waits for comes behind them, so they are few, and fewer while the container begins to run. */
-const AHEAD = { early: 2, no: 0, later: 6 };
+/** So many pages are on their way at a time that nobody waits for. One that somebody waits for comes behind them, so they are few, and none while the container begins to run. */
+const AHEAD = { early: 2 * MOST_PAGES, no: 0, later: 6 * MOST_PAGES };
 /**
  * CRIU lets the container go in this time, ms, and it touches what it needs first: what the processors do meanwhile would make it stand still longer,
  * and a page that it waits for would come behind what was asked for ahead.
@@ -33,6 +33,8 @@ export class Pager {
   readonly #wanted: PageRequest[] = [];
   #way: Duplex | undefined;
   #start: NodeJS.Timeout | undefined;
+  /** Pages that have been asked for on this connection and have not come. */
+  #underWay = 0;
   /** What is fetched that nobody has asked for: the little that the container will want first, nothing, or everything. */
   #ahead: keyof typeof AHEAD = 'early';
 
@@ -58,10 +60,10 @@ export class Pager {
     way.on('close', () => {
       if (this.#way === way) this.#way = undefined;
     });
+    this.#underWay = 0;
     this.#tried(() => {
-      const asked = this.#store.asked();
-      for (const chunk of asked) this.#send(chunk);
-      if (asked.length === 0) this.#askAhead();
+      for (const chunk of this.#store.asked()) this.#send(chunk);
+      this.#askAhead();
     });
   }
 
@@ -79,11 +81,10 @@ export class Pager {
       return;
     }
     this.#wanted.push(request);
-    const chunk = this.#store.find(request);
-    // a fault is for one page: somebody runs, and nothing may be in the way of what it wants
-    if (request.pages === 1 && this.#ahead === 'early' && chunk.state !== 'here') this.#ahead = 'no';
-    this.#ask(chunk);
+    this.#ask(this.#store.find(request));
+    // a fault is for one page
     if (request.pages > 1 && !this.#start) {
+      this.#ahead = 'no';
       this.#effects.reached('background');
       this.#start = setTimeout(() => this.#tried(() => this.#runs()), AHEAD_AFTER_MS);
     }
@@ -101,7 +102,8 @@ export class Pager {
     const chunk = this.#store.find(head);
     // asked for twice, on two connections
     if (chunk.state === 'asked') this.#store.came(chunk, data);
-    this.#askNext();
+    this.#underWay -= chunk.pages;
+    this.#askAhead();
     this.#answer();
   }
 
@@ -120,12 +122,11 @@ export class Pager {
   }
 
   #askAhead(): void {
-    for (let i = 0; i < AHEAD[this.#ahead]; i++) this.#askNext();
-  }
-
-  #askNext(): void {
-    const next = this.#ahead === 'no' ? undefined : this.#store.nextAway(this.#ahead === 'early');
-    if (next) this.#ask(next);
+    while (this.#way && this.#underWay < AHEAD[this.#ahead]) {
+      const next = this.#store.nextAway(this.#ahead === 'early');
+      if (!next) return;
+      this.#ask(next);
+    }
   }
 
   #ask(chunk: Chunk): void {
@@ -135,6 +136,8 @@ export class Pager {
   }
 
   #send(chunk: Chunk): void {
-    this.#way?.write(encodeHead(chunk));
+    if (!this.#way) return;
+    this.#underWay += chunk.pages;
+    this.#way.write(encodeHead(chunk));
   }
 }
