@@ -18,7 +18,7 @@ export interface Chunk extends PageRequest {
  * So many pages are fetched before the container runs: of the small ranges, as many whole ones as fit. A program's variables, stacks and heaps are
  * among them, and it will want them first.
  */
-const EARLY_PAGES = 2048;
+const EARLY_PAGES = 1792;
 
 /**
  * Which pages there are to come, and those that have come and are not wanted yet. Whatever was given out once can be given out
