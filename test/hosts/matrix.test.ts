@@ -49,18 +49,21 @@ const FAULTS = {
   'there is no memory left for it at the destination': { strikes: () => filled(destination) },
 } satisfies Record<string, Fault>;
 
-/** Ends CRIU where it works on the container, by its numbers there. It works on nothing else at that time. */
+/** Ends CRIU where it works on the container, or waits to, by its numbers there. It calls itself that once it is at it. */
 async function criuKilled(host: LabHost): Promise<void> {
-  const pids = await until('CRIU to be there', async () => (await host.exec(['pgrep', '-x', 'criu'], { okCodes: [0, 1] })).stdout.split('\n').filter(Boolean), { timeout: PATIENCE_MS, every: 5 });
-  await host.exec(['kill', '-KILL', ...pids], { okCodes: [0, 1] });
+  const pids = await until('CRIU to be there', async () => lines(await host.exec(['pgrep', '--full', '^criu: (dump|restore) '], { okCodes: [0, 1] })), { timeout: PATIENCE_MS, every: 5 });
+  await host.exec(['kill', '-KILL', ...pids]);
 }
 
 /** Fills the memory that a host has set aside for what comes. */
 async function filled(host: LabHost): Promise<void> {
   const place = '/run/coat/restore';
-  const [id] = await until('the place of what comes', async () => (await host.exec(['ls', place])).stdout.split('\n').filter(Boolean), { timeout: PATIENCE_MS });
-  await host.exec(['sh', '-c', `cat /dev/zero > ${place}/${id}/ballast`], { okCodes: [0, 1] });
+  const [id] = await until('the place of what comes', async () => lines(await host.exec(['ls', place])), { timeout: PATIENCE_MS });
+  await host.exec(['sh', '-c', `cat /dev/zero > ${place}/${id}/ballast`], { okCodes: [1] });
 }
+
+/** `undefined` where there is none. */
+const lines = ({ stdout }: { stdout: string }): string[] | undefined => (stdout === '' ? undefined : stdout.trim().split('\n'));
 
 /** The cells that matter: before the freeze nothing may be touched, in it all must come back, and from `restoring` on only the destination knows. */
 const CELLS: readonly (readonly [fault: keyof typeof FAULTS, phase: Phase, ends: 'at once' | 'when it is over'])[] = [
