@@ -30,7 +30,7 @@ export class PageStore {
   readonly #processes = new Map<number, Chunk[]>();
   #next = 0;
   /** Of how many chunks in that order the pages are early ones. */
-  readonly #early: number;
+  #early: number;
 
   /** Small ranges come first: a program's variables, heaps and stacks are among them, and large ones are what it rarely needs all of. */
   constructor(processes: ReadonlyMap<number, readonly PageRange[]> = new Map()) {
@@ -51,6 +51,24 @@ export class PageStore {
 
   /** @throws Error for a page that was never announced */
   find({ pid, address }: PageRequest): Chunk {
+    return this.#processes.get(pid)![this.#place(pid, address)]!;
+  }
+
+  /** Has a page travel with few of its neighbours, if it is not on its way already: what is small is there sooner. @param pages at most, in its chunk from now on */
+  narrow({ pid, address }: PageRequest, pages: number): void {
+    const place = this.#place(pid, address);
+    const chunk = this.#processes.get(pid)![place]!;
+    if (chunk.state !== 'away' || chunk.pages <= pages) return;
+    const before = Math.floor((address - chunk.address) / PAGE / pages) * pages;
+    const parts = [[0, before], [before, Math.min(before + pages, chunk.pages)], [before + pages, chunk.pages]] as const;
+    const pieces = parts.filter(([from, to]) => to > from).map(([from, to]): Chunk => ({ ...chunk, address: chunk.address + from * PAGE, pages: to - from, first: chunk.first && from === 0 }));
+    this.#processes.get(pid)!.splice(place, 1, ...pieces);
+    const order = this.#chunks.indexOf(chunk);
+    this.#chunks.splice(order, 1, ...pieces);
+    if (order < this.#early) this.#early += pieces.length - 1;
+  }
+
+  #place(pid: number, address: number): number {
     const chunks = this.#processes.get(pid) ?? [];
     let [low, high] = [0, chunks.length - 1];
     while (low < high) {
@@ -59,7 +77,7 @@ export class PageStore {
       else high = middle - 1;
     }
     const chunk = chunks[low];
-    if (chunk && address >= chunk.address && address < chunk.address + chunk.pages * PAGE) return chunk;
+    if (chunk && address >= chunk.address && address < chunk.address + chunk.pages * PAGE) return low;
     throw new Error(`CRIU wants the page ${address.toString(16)} of process ${pid}, which nobody has`);
   }
 

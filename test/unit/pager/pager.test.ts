@@ -90,7 +90,7 @@ describe('the pager', () => {
     criu.push(want({ pid: 1, address: START + 3 * PAGE, pages: 1 }));
     await turn();
     const [request, ...more] = asked(way);
-    expect(request).toEqual({ pid: 1, address: START, pages: MOST_PAGES });
+    expect(request).toEqual({ pid: 1, address: START, pages: 8 });
     expect(more).toEqual([]);
     way.push(Buffer.concat([encodeHead(request!), pagesAt(request!)]));
     await turn();
@@ -143,7 +143,7 @@ describe('the pager', () => {
     criu.push(want({ pid: 1, address: START, pages: 16 }));
     const all: PageRequest[] = [];
     await expect.poll(() => all.push(...asked(way)) && all.length).toBeGreaterThan(4);
-    expect(all.map(({ address }) => (address - START) / PAGE).slice(0, 5)).toEqual([0, 64, 128, 192, 256]);
+    expect(all.map(({ address }) => (address - START) / PAGE).slice(0, 5)).toEqual([0, 8, 64, 128, 192]);
   });
 
   test('has few pages on their way, and fetches none ahead while the container begins to run', async () => {
@@ -159,10 +159,30 @@ describe('the pager', () => {
     expect(asked(way)).toEqual([{ pid: 1, ...small(4, 60) }]);
     criu.push(want({ pid: 1, address: START, pages: 16 }));
     await turn();
-    expect(asked(way)).toEqual([{ pid: 1, address: START, pages: 64 }]);
+    expect(asked(way)).toEqual([{ pid: 1, address: START, pages: 8 }]);
     await come(early[1]!);
     await come(early[2]!);
     expect(asked(way)).toEqual([]);
+  });
+
+  test('asks for few pages at a time until the container has begun, for none twice, and leaves none out', async () => {
+    const LAST = { address: START, pages: 2 * MOST_PAGES + 5 };
+    const store = new PageStore(new Map([[1, [{ ...LAST, pages: 64 * MOST_PAGES }]], [2, [LAST]]]));
+    for (const page of [3, 9, 63, 64, 2 * MOST_PAGES + 4]) store.narrow({ pid: 2, address: START + page * PAGE, pages: 1 }, 8);
+    const found: [page: number, pages: number][] = [];
+    for (let page = 0; page < LAST.pages; ) {
+      const { address, pages } = store.find({ pid: 2, address: START + page * PAGE, pages: 1 });
+      expect(address).toBe(START + page * PAGE);
+      found.push([page, pages]);
+      page += pages;
+    }
+    expect(found).toEqual([[0, 8], [8, 8], [16, 40], [56, 8], [64, 8], [72, 56], [128, 5]]);
+    const ahead: number[] = [];
+    for (let next = store.nextAway(); next; next = store.nextAway()) {
+      next.state = 'asked';
+      if (next.pid === 2) ahead.push((next.address - START) / PAGE);
+    }
+    expect(ahead).toEqual(found.map(([page]) => page));
   });
 
   test('gives twice what is wanted twice, as of a process that has forked', async () => {
