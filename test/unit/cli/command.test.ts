@@ -35,7 +35,7 @@ describe('a wrong command line', () => {
     ['ls --jsn', "docker coat ls: unknown option '--jsn'.\nDid you mean --json? See 'docker coat ls --help'.\n"],
     ['migrate web', "docker coat migrate: missing required argument 'host'.\nSee 'docker coat migrate --help'.\n"],
     ['migrate --all-on-network n1 web beta', "docker coat migrate: option '--all-on-network <network>' goes with a host alone.\nSee 'docker coat migrate --help'.\n"],
-    ['migrate --max-blackout 2 a b', "docker coat migrate: option '--max-blackout <time>' argument '2' is invalid. it is a number and a unit, as in 500ms, 2s, 10m or 1h\nSee 'docker coat migrate --help'.\n"],
+    ['migrate --max-blackout 2 a b', "docker coat migrate: option '--max-blackout <time>' argument '2' is invalid. it is a number and a unit, as in 500ms, 2s, 10m or 1h.\nSee 'docker coat migrate --help'.\n"],
     ['migrate --parallel 0 a b c', "docker coat migrate: option '--parallel <n>' argument '0' is invalid. a number of moves is from 1 to 16.\nSee 'docker coat migrate --help'.\n"],
     ['ls web', "docker coat ls: too many arguments for 'ls': expected 0 arguments but got 1.\nSee 'docker coat ls --help'.\n"],
     ['network mv', "docker coat network: unknown command 'mv'.\nSee 'docker coat network --help'.\n"],
