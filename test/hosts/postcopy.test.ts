@@ -159,7 +159,8 @@ test('the host of the destination loses its power while memory is missing: no co
   await lab.start('h2');
   await engineAnswers(h2);
   expectNotMoved(await move, { outcome: 'lost', code: 'container-lost' });
-  expect(await where(memory.server.name)).toEqual({ h2: 'exited' });
+  // an engine that loses its power may not have written down yet that it had started it
+  expect(await where(memory.server.name)).toEqual({ h2: expect.stringMatching(/^(exited|created)$/) as string });
   await agentAnswers(h1);
   expect(await agentOf(h1)).toMatch(/^\d+$/);
 }), 240_000);
