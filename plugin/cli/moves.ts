@@ -8,7 +8,7 @@ import type { Perform } from './program.ts';
 const MOST_AT_ONCE = 16;
 
 /** How a container is moved, in one word each. */
-type Ways = Pick<MigrationRequest, 'strategy' | 'volumes' | 'ignoreCpu' | 'maxBlackout' | 'timeout'>;
+export type Ways = Pick<MigrationRequest, 'strategy' | 'volumes' | 'ignoreCpu' | 'maxBlackout' | 'timeout'>;
 
 /** The verbs that move containers, and tell of moves. */
 export function moveVerbs(root: Command, perform: Perform): void {
@@ -26,8 +26,8 @@ export function moveVerbs(root: Command, perform: Perform): void {
     .option('--keep', 'Keep the stopped container where it was, renamed, instead of removing it')
     .addOption(strategyOption())
     .addOption(volumesOption())
-    .option('--max-blackout <time>', 'Take the move back when the container has stood still for so long, as 500ms or 2s', duration)
-    .option('--timeout <time>', 'Take it back when it does not get so far within this time, as 90s, 10m or 1h', duration)
+    .addOption(maxBlackoutOption())
+    .addOption(timeoutOption())
     .option('--ignore-cpu', "Move it also to a processor that lacks what this one's has")
     .addHelpText('after', STRATEGIES)
     .action((names: string[], options: Form & Ways & { quiet?: true; keep?: true; from?: string; parallel: number; allOnNetwork?: string }) => {
@@ -45,8 +45,8 @@ export function moveVerbs(root: Command, perform: Perform): void {
     .option('-q, --quiet', 'Print nothing but errors')
     .addOption(strategyOption())
     .addOption(volumesOption())
-    .option('--max-blackout <time>', 'Take the move back when the container has stood still for so long, as 500ms or 2s', duration)
-    .option('--timeout <time>', 'Take it back when it does not get so far within this time, as 90s, 10m or 1h', duration)
+    .addOption(maxBlackoutOption())
+    .addOption(timeoutOption())
     .option('--ignore-cpu', "Move it also to a processor that lacks what this one's has")
     .addHelpText('after', STRATEGIES)
     .action((host: string, options: Form & Ways & { to?: string[]; parallel: number; quiet?: true }) =>
@@ -86,12 +86,18 @@ const number = (what: string, most: number) => (text: string): number => {
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
 
 /** @returns ms */
-export function duration(text: string): number {
+function duration(text: string): number {
   const [, number = '', unit = ''] = /^(\d+(?:\.\d+)?)(ms|s|m|h)$/.exec(text) ?? [];
   const ms = Math.round(Number(number) * (UNITS[unit] ?? 0));
   if (ms >= 1) return ms;
   throw new InvalidArgumentError('it is a number and a unit, as in 500ms, 2s, 10m or 1h');
 }
+
+const maxBlackoutOption = (): Option =>
+  new Option('--max-blackout <time>', 'Take the move back when the container has stood still for so long, as 500ms or 2s').argParser(duration);
+
+const timeoutOption = (): Option =>
+  new Option('--timeout <time>', 'Take it back when it does not get so far within this time, as 90s, 10m or 1h').argParser(duration);
 
 const volumesOption = (): Option =>
   new Option('--volumes <how>', 'What becomes of its volumes: they are copied, are shared by both hosts, or the move is refused (default: copy)').choices([...volumeWays]);

@@ -4,9 +4,8 @@ import { MOST_PAGES } from '../transfer/pages.ts';
 
 /** Some neighbouring pages of a process, which travel together. */
 export interface Chunk extends PageRequest {
-  /** Of how many pages the range is that it is a part of, and whether it is the first part. */
+  /** Of how many pages the range is that it is a part of. */
   range: number;
-  first: boolean;
   /** `given`: it was here, and is fetched again only when somebody wants it again. */
   state: 'away' | 'asked' | 'here' | 'given';
   data?: Buffer;
@@ -39,14 +38,7 @@ export class PageStore {
       this.#processes.set(pid, inOrder.flatMap((range) => chunksOf(pid, range)));
     }
     this.#chunks = [...this.#processes.values()].flat().sort((a, b) => a.range - b.range);
-    let [pages, count] = [0, 0];
-    for (const { first, range } of this.#chunks) {
-      // a range of which a part does not fit is none of them
-      if (first) pages += range;
-      if (pages > EARLY_PAGES) break;
-      count += 1;
-    }
-    this.#early = count;
+    this.#early = earlyChunks([...processes.values()].flat().map(({ pages }) => pages));
   }
 
   /** @throws Error for a page that was never announced */
@@ -61,7 +53,7 @@ export class PageStore {
     if (chunk.state !== 'away' || chunk.pages <= pages) return;
     const before = Math.floor((address - chunk.address) / PAGE / pages) * pages;
     const parts = [[0, before], [before, Math.min(before + pages, chunk.pages)], [before + pages, chunk.pages]] as const;
-    const pieces = parts.filter(([from, to]) => to > from).map(([from, to]): Chunk => ({ ...chunk, address: chunk.address + from * PAGE, pages: to - from, first: chunk.first && from === 0 }));
+    const pieces = parts.filter(([from, to]) => to > from).map(([from, to]): Chunk => ({ ...chunk, address: chunk.address + from * PAGE, pages: to - from }));
     this.#processes.get(pid)!.splice(place, 1, ...pieces);
     const order = this.#chunks.indexOf(chunk);
     this.#chunks.splice(order, 1, ...pieces);
@@ -107,13 +99,23 @@ export class PageStore {
   }
 }
 
+/** Of how many chunks the small ranges are that fit into {@link EARLY_PAGES}; one of which a part does not fit is none of them. @param ranges the pages of each */
+function earlyChunks(ranges: readonly number[]): number {
+  let [sum, chunks] = [0, 0];
+  for (const pages of [...ranges].sort((a, b) => a - b)) {
+    sum += pages;
+    if (sum > EARLY_PAGES) break;
+    chunks += Math.ceil(pages / MOST_PAGES);
+  }
+  return chunks;
+}
+
 const chunksOf = (pid: number, { address, pages }: PageRange): Chunk[] =>
   Array.from({ length: Math.ceil(pages / MOST_PAGES) }, (_, i) => ({
     pid,
     address: address + i * MOST_PAGES * PAGE,
     pages: Math.min(MOST_PAGES, pages - i * MOST_PAGES),
     range: pages,
-    first: i === 0,
     state: 'away',
     given: 0,
   }));

@@ -1,13 +1,13 @@
 import { CoatError } from '../../../driver/host/errors.ts';
-import type { MigrationRequest } from '../../agent/api.ts';
 import { chooseDestinations } from '../drain.ts';
 import { exitCodes } from '../exit.ts';
 import type { Form } from '../format/show.ts';
 import { interrupt } from '../interrupt.ts';
+import type { Ways } from '../moves.ts';
 import type { Scene } from '../scene.ts';
 import { moveAll } from '../several.ts';
 
-type Options = Form & Pick<MigrationRequest, 'strategy' | 'volumes' | 'ignoreCpu' | 'maxBlackout' | 'timeout'> & { to?: string[]; parallel: number; quiet?: true };
+type Options = Form & Ways & { to?: string[]; parallel: number; quiet?: true };
 
 /** `docker coat drain`: moves everything off a host. Fails where something stays, and says what and why. */
 export async function drain(scene: Scene, host: string, { to, parallel, quiet, json, format, ...how }: Options): Promise<number> {
