@@ -162,7 +162,8 @@ export function createReconciler({ kernel, hostRoot, self, wanted, partOf, log, 
     const why = await rules.ensure(ruleset(networks) + portRules(published, self), { 4: networks.length > 0, 6: networks.some(hasIpv6) }, look);
     for (const sentence of why) log.warn({ why: sentence }, 'repaired a rule');
     repaired += why.length;
-    await ports.ensure(published.mappings, networks, self.address).catch((error: unknown) => log.warn({ reason: explain(error) }, 'connections to published ports may be remembered for too long'));
+    const made = new Set(operations.flatMap((operation) => (operation.do === 'bridge' && !operation.have ? [operation.want.name] : [])));
+    await ports.ensure(published.mappings, networks, self.address, made).catch((error: unknown) => log.warn({ reason: explain(error) }, 'connections to published ports may be remembered for too long'));
     revision = planned;
     failures = 0;
     for (const wake of waiting) wake();
