@@ -60,17 +60,16 @@ const wrong = async (host: LabHost): Promise<string[]> => (await examined(host))
 test('doctor sends frames there and back, and says whose firewall keeps them', scene(async (scene) => {
   const pass = { check: 'host h2', state: 'ok', found: `${h2.address} answers; TCP 7947 and UDP 4798 pass both ways` };
   expect(await examined(h1)).toContainEqual(pass);
-  const rule = ['--protocol', 'udp', '--dport', '4798', '--jump', 'DROP'];
-  const barred = async (host: LabHost, chain: string, end: string, sentence: string): Promise<void> => {
-    const undo = (): Promise<unknown> => host.exec(['iptables', '--wait', '--delete', chain, end, h2.address, ...rule], { okCodes: [0, 1] });
+  const barred = async (host: LabHost, hook: string, end: string, sentence: string): Promise<void> => {
+    const undo = (): Promise<unknown> => host.exec(['nft', 'delete table inet wall'], { okCodes: [0, 1] });
     scene.finally(undo);
-    await host.exec(['iptables', '--wait', '--insert', chain, end, h2.address, ...rule]);
+    await host.exec(['nft', `table inet wall { chain c { type filter hook ${hook} priority 0; ip ${end} ${h2.address} udp dport 4798 drop; }; }`]);
     // both ends see the same
     for (const each of [h1, h2]) expect(await wrong(each)).toEqual([`firewall: ${sentence}`]);
     await undo();
   };
-  await barred(h1, 'INPUT', '--source', 'the firewall of h1 drops what containers on h2 send to h1 (UDP 4798)');
-  await barred(h1, 'OUTPUT', '--destination', 'the firewall of h1 does not let out what containers on h1 send to h2 (UDP 4798)');
+  await barred(h1, 'input', 'saddr', 'the firewall of h1 drops what containers on h2 send to h1 (UDP 4798)');
+  await barred(h1, 'output', 'daddr', 'the firewall of h1 does not let out what containers on h1 send to h2 (UDP 4798)');
 
   const onSwitch = (...argv: string[]): Promise<unknown> => run(['ip', 'netns', 'exec', netnsName(lab.name, 'switch'), ...argv]);
   scene.finally(() => onSwitch('nft', 'delete table bridge between').catch(() => undefined));
@@ -98,7 +97,7 @@ esac
   expect(await wrong(h1)).toEqual(['CRIU: 99.0, /usr/local/sbin/criu, does not dump a TCP connection here: soccr/soccr.c:272: Unable to get TCP_INFO']);
   await rm(file);
   expect(await wrong(h1)).toEqual([]);
-  for (const host of [h1, h2]) expect((await host.exec(['sh', '-c', 'ls -d /run/coat/doctor.* /run/coat/netns/doctor-* 2>/dev/null || true; pgrep -f "sleep 60" || true'])).stdout).toBe('');
+  for (const host of [h1, h2]) expect((await host.exec(['sh', '-c', 'ls -d /run/coat/doctor.* /run/coat/netns/doctor-* 2>/dev/null; ps -eo args | grep -x "sleep 60" || true'])).stdout).toBe('');
 }));
 
 /** What Prometheus would be told, by name and labels. */

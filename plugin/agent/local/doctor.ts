@@ -65,8 +65,8 @@ async function probeKernel(): Promise<HostFacts['lacking']> {
 }
 
 /** Of a host that does not answer there is nothing to say here. */
-async function tryTunnels({ peers, tryTunnel }: DoctorSources): Promise<HostFacts['tunnels']> {
-  const tried = peers.others().map(async (peer) => [peer.name, await tryTunnel(peer).catch((error: unknown) => ({ problem: explain(error) }))] as const);
+async function tryTunnels(sources: DoctorSources): Promise<HostFacts['tunnels']> {
+  const tried = sources.peers.others().map(async (peer) => [peer.name, await sources.tryTunnel(peer).catch((error: unknown) => ({ problem: explain(error) }))] as const);
   return new Map(await Promise.all(tried));
 }
 
