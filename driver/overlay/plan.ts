@@ -38,6 +38,8 @@ export interface Plan {
   untouched: Set<string>;
   /** Networks that are alive on this host. */
   networks: Network[];
+  /** Underlay addresses of all hosts: nobody else may send through the tunnels. */
+  underlay: string[];
   published: Publications;
 }
 
@@ -75,7 +77,8 @@ export function plan(records: Records, attachments: readonly Attachment[], self:
   // a claim may outlive its container for a moment, and its rules name the bridge
   const returns = published.returns.filter(({ network }) => networks.has(network.key));
   for (const { network, ip, to } of returns) for (const host of to) planHost(state, network, host, familyOf(ip));
-  return { state, untouched, networks: [...networks.values()], published: { ...published, returns } };
+  const underlay = [...new Set([self.address, ...[...records.hosts.values()].map(({ address }) => address)])].sort();
+  return { state, untouched, networks: [...networks.values()], underlay, published: { ...published, returns } };
 }
 
 /**

@@ -7,11 +7,29 @@ import { run } from '../../driver/host/run.ts';
 import { until } from '../../driver/host/until.ts';
 import { createNetns, netnsPath, removeNetns } from '../../driver/kernel/netns.ts';
 import { MemoryStore } from '../../driver/store/memory.ts';
-import { ECHO, Netns, PING, RECORD, RECORDED, TestHosts, type TestHost } from '../support/netns.ts';
+import { ECHO, Netns, PING, RECORD, RECORDED, TestHosts, type TestContainer, type TestHost } from '../support/netns.ts';
 
 const KEY = '10.42.0.0-24';
 /** An audit waits longer where the machine is busy, see overlay/reconcile.ts. */
 const PATIENCE_MS = 20_000;
+
+/** Sends a datagram to the tunnels of a host, and says so when it is on its way. */
+const FORGE = `
+const [to, frame] = process.argv.slice(1);
+const s = require('dgram').createSocket('udp4');
+s.on('error', () => {});
+s.send(Buffer.from(frame, 'hex'), 4798, to, () => setTimeout(() => { console.log('null'); process.exit(); }, 200));`;
+
+/** A datagram "7" to port 7 of a container, as it is in a tunnel (RFC 7348 §5). */
+function forged(vni: number, mac: string, ip: string): Buffer {
+  const head = Buffer.from('4500001d0000400040110000' + '0a2a00fe' + ip.split('.').map((part) => Number(part).toString(16).padStart(2, '0')).join(''), 'hex');
+  let sum = 0;
+  for (let i = 0; i < head.length; i += 2) sum += head.readUInt16BE(i);
+  head.writeUInt16BE(~((sum & 0xffff) + (sum >> 16)) & 0xffff, 10);
+  const tunnel = `08000000${vni.toString(16).padStart(6, '0')}00`;
+  const ether = `${mac.replaceAll(':', '')}0242000000fe0800`;
+  return Buffer.concat([Buffer.from(tunnel + ether, 'hex'), head, Buffer.from('0007000700090000', 'hex'), Buffer.from('7')]);
+}
 
 describe('on a host', () => {
   let all: TestHosts;
@@ -72,6 +90,23 @@ describe('on a host', () => {
     expect(await one.netns.eval(PING, two.ip, 2, 1, 60)).toEqual([]);
     await b.netns.run('ip', 'route', 'add', '10.42.0.0/24', 'via', a.address);
     expect(await b.netns.eval(PING, one.ip, 2, 1, 60)).toEqual([]);
+  });
+
+  it('what a container sends to the tunnels itself reaches no container of another network, neither here nor on another host', async () => {
+    const [other, far] = [await a.engine.createNetwork('10.43.0.0/24'), await b.engine.createNetwork()];
+    const forger = await a.engine.run(other, { subnet: '10.43.0.0/24' });
+    const near = await a.engine.run(await a.engine.createNetwork());
+    const there = await b.engine.run(far);
+    await Promise.all([near, there].map(({ netns }) => netns.start(RECORD)));
+    const { vni } = a.driver.replica.networks.get(KEY)!;
+    const forge = (from: Netns, host: TestHost, to: TestContainer): Promise<unknown> => from.eval(FORGE, host.address, forged(vni, to.mac, to.ip).toString('hex'));
+    for (const [host, to] of [[a, near], [b, there]] as const) {
+      await forge(forger.netns, host, to);
+      expect(await to.netns.eval(RECORDED)).toEqual([]);
+    }
+    // from a host the same frame arrives, so it was not for its form
+    await forge(a.netns, b, there);
+    await until('the frame of a host', async () => (await there.netns.eval<number[]>(RECORDED)).length === 1, { timeout: PATIENCE_MS });
   });
 
   it('an internal network has no way out', async () => {
