@@ -36,7 +36,7 @@ import { type Load, loadOf } from './migrations/load.ts';
 import { offerMigrations } from './migrations/offers.ts';
 import { PathMtus } from './mtu/paths.ts';
 import { keepNetworks } from './networks/keep.ts';
-import { removeNetworks } from './networks/remove.ts';
+import { removeAsked, removeNetworks } from './networks/remove.ts';
 import { namesOnEngine, overlayOf } from './overlay.ts';
 import type { Paths } from './paths.ts';
 import { PeerDirectory } from './peers/peers.ts';
@@ -192,6 +192,7 @@ export async function startAgent(cluster: Cluster, paths: Paths, doors: ClusterD
       endpoints: () => listing(driver.replica),
       networks: () => networkDetails(driver.replica),
       createNetwork: (asked) => createAsked(docker, asked),
+      removeNetwork: (name) => removeAsked(createNetworks(docker), networkDetails(driver.replica), name),
       metrics: () => metrics.text(),
       migrations: new Desk({ me: me.name, mover, peers, members: () => membership.all(), claims: () => driver.replica.claims.values(), load, log }),
       ...installationDoors({ host, docker, paths, log }),

@@ -59,4 +59,6 @@ export const NewNetwork = z.strictObject({
 }).meta({ id: 'NewNetwork' });
 export type NewNetwork = z.infer<typeof NewNetwork>;
 
+export const NetworkName = z.strictObject({ name: z.string().min(1).describe('its name or subnet') });
+
 export const MadeNetwork = z.object({ id: z.string().describe("the engine's") });
