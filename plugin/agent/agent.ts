@@ -2,6 +2,7 @@ import type { RequestListener } from 'node:http';
 import { z } from 'zod';
 import { createDriver, type Driver } from '../../driver/driver.ts';
 import { explain } from '../../driver/host/errors.ts';
+import { createKernel } from '../../driver/kernel/kernel.ts';
 import { removeDrafts } from '../../driver/host/files.ts';
 import type { Log } from '../../driver/host/log.ts';
 import type { Host } from '../../driver/overlay/records.ts';
@@ -35,12 +36,15 @@ import { type Load, loadOf } from './migrations/load.ts';
 import { offerMigrations } from './migrations/offers.ts';
 import { PathMtus } from './mtu/paths.ts';
 import { keepNetworks } from './networks/keep.ts';
-import { removeNetworks } from './networks/remove.ts';
+import { removeAsked, removeNetworks } from './networks/remove.ts';
 import { namesOnEngine, overlayOf } from './overlay.ts';
 import type { Paths } from './paths.ts';
 import { PeerDirectory } from './peers/peers.ts';
 import { RouteTable } from './peers/routes.ts';
 import { PeerServer } from './peers/server.ts';
+import { removeProbes } from './probes/counters.ts';
+import { whyNoDump } from './probes/dump.ts';
+import { Tunnels } from './probes/tunnels.ts';
 import { VERSION } from './version.ts';
 
 /** What a configured agent gives those who ask, and how it ends. */
@@ -94,6 +98,7 @@ export async function startAgent(cluster: Cluster, paths: Paths, doors: ClusterD
   });
   const docker = connectEngine(paths.dockerSocket);
   const host = createHostSide(paths.hostRoot);
+  const kernel = createKernel();
   const criu = new CriuFinder(host, paths.criuOnHost);
   const containers = createContainers(() => docker);
   const mover = createMover(
@@ -116,6 +121,9 @@ export async function startAgent(cluster: Cluster, paths: Paths, doors: ClusterD
 
   routes.call('/v1/ping', async () => ({ ...version, now: Date.now() }));
   offerSettled(routes, driver);
+  const tunnels = new Tunnels({ kernel, address: me.address, port: common.vxlanPort, peers });
+  tunnels.offer(routes);
+  await removeProbes(kernel).catch((error: unknown) => log.warn({ reason: explain(error) }, 'a probe of an earlier life may be left'));
   mover.register(routes);
   offerMigrations(routes, { mover, load, log });
   const work = cluster.attach({ store, driver, etcd, peers, server, routes, log, signal: ending.signal });
@@ -177,10 +185,14 @@ export async function startAgent(cluster: Cluster, paths: Paths, doors: ClusterD
           mtu: () => driver.mtu(),
           measure: () => pathMtus.look(),
           networks: networksOfAll,
+          ports: { agents: common.port, tunnels: common.vxlanPort },
+          whyNoDump: () => criu.find().then((found) => whyNoDump(host, found, { kernel, hostRoot: paths.hostRoot }), () => undefined),
+          tryTunnel: (peer) => tunnels.try(peer),
         }),
       endpoints: () => listing(driver.replica),
       networks: () => networkDetails(driver.replica),
       createNetwork: (asked) => createAsked(docker, asked),
+      removeNetwork: (name) => removeAsked(createNetworks(docker), networkDetails(driver.replica), name),
       metrics: () => metrics.text(),
       migrations: new Desk({ me: me.name, mover, peers, members: () => membership.all(), claims: () => driver.replica.claims.values(), load, log }),
       ...installationDoors({ host, docker, paths, log }),
