@@ -51,12 +51,12 @@ export class Departure {
   }
 
   async sendImage(signal: AbortSignal, progress: (bytes: number) => void): Promise<void> {
-    const { containers } = this.#deps;
+    const { images } = this.#deps;
     const { inspect } = this.#plan;
     // by its name where it still means that image here and no other there, so that the destination has it under the same one
-    const named = (await containers.image(inspect.Config.Image))?.id === inspect.Image && !this.#plan.verdict.nameTaken;
+    const named = (await images.inspect(inspect.Config.Image))?.id === inspect.Image && !this.#plan.verdict.nameTaken;
     const ref = named ? inspect.Config.Image : inspect.Image;
-    const stream = await containers.save(ref);
+    const stream = await images.save(ref);
     stream.on('data', (chunk: Buffer) => progress((this.bytes.image += chunk.length)));
     await this.#peer.upload('/v1/moves/image', stream, { signal });
   }

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { CoatError } from '../../driver/host/errors.ts';
 import { type Step, strategies } from '../agent/api.ts';
+import { WantedImage } from '../engine/images.ts';
 import { CarriedVolume } from './volumes.ts';
 
 /**
@@ -41,10 +42,9 @@ export type Endpoint = z.infer<typeof Endpoint>;
 
 export const Offer = z.object({
   container: z.string(),
-  image: z.object({ id: z.string(), ref: z.string() }),
+  image: WantedImage,
   networks: z.array(z.object({ name: z.string(), network: z.string() })),
   binds: z.array(z.string()),
-  storage: z.string(),
   architecture: z.string(),
   /** What its programs may use of the source's processors. */
   cpu: z.array(z.string()),
@@ -66,7 +66,7 @@ export interface Verdict {
 export const Preparation = z.object({
   id: Id,
   container: z.string(),
-  image: z.object({ id: z.string(), ref: z.string() }),
+  image: WantedImage,
   body: z.record(z.string(), z.unknown()),
   endpoints: z.array(Endpoint),
   memory: z.number(),

@@ -122,7 +122,7 @@ export class Move {
     const preparation: Preparation = {
       id: this.id,
       container: plan.name,
-      image: { id: inspect.Image, ref: inspect.Config.Image },
+      image: plan.image,
       body: destinationBody(inspect),
       endpoints,
       memory: plan.memory,
