@@ -1,6 +1,5 @@
 import { createReadStream } from 'node:fs';
 import { once } from 'node:events';
-import { join } from 'node:path';
 import { CoatError } from '../../driver/host/errors.ts';
 import { run } from '../../driver/host/run.ts';
 import { until } from '../../driver/host/until.ts';

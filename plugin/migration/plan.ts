@@ -9,6 +9,7 @@ import type { WantedImage } from '../engine/images.ts';
 import { cpuFeatures } from './cpu.ts';
 import { anonymousMemory, behindLink, criuFacts, interfaceNames, limitsReadable, residentMemory, undumpable } from './facts.ts';
 import { ignoresOf } from './ignore.ts';
+import { registryDigests } from './image.ts';
 import { namelessFiles } from './nameless.ts';
 import type { MoverDependencies } from './ports.ts';
 import { nameOf, refusalAtSource } from './preflight.ts';
@@ -93,7 +94,7 @@ export async function planMove(deps: MoverDependencies, { container: ref, to, st
   }));
   const memory = await residentMemory(host, pids);
   const { size, ...known } = image;
-  const carriedImage: WantedImage = { ...known, ref: inspect.Config.Image };
+  const carriedImage: WantedImage = { ...known, digests: await registryDigests(deps, inspect.GraphDriver.Name, known.digests), ref: inspect.Config.Image };
   const verdict = await peers.get(to).call<Verdict>('/v1/moves/check', {
     container: nameOf(inspect),
     image: carriedImage,

@@ -14,10 +14,11 @@ import { criuFacts } from './facts.ts';
 import { fetchPages, type PagesOutcome } from './fetch.ts';
 import { isStore } from '../engine/layers.ts';
 import type { JournalEntry } from './journal.ts';
+import { ImageIntake } from './image.ts';
 import { giveUp, lodgings, makeVolumes, missingRoom, volumesThere } from './lodging.ts';
 import type { MoverDependencies } from './ports.ts';
 import { refusalAtDestination } from './preflight.ts';
-import { type Arrival as Arrived, Arming, Offer, type Outcome, parse, Preparation, Reference, Signal, type Verdict } from './protocol.ts';
+import { type Arrival as Arrived, Arming, ImageHave, ImageKnown, ImagePull, Offer, type Outcome, parse, Preparation, Reference, Signal, type Verdict } from './protocol.ts';
 import { unpinned } from './spec.ts';
 
 type Entry = Extract<JournalEntry, { role: 'destination' }>;
@@ -44,6 +45,10 @@ export class Receiver {
     const inTurn = <T>(id: string, work: () => Promise<T>): Promise<T> => this.#queue.run(id, work);
     const idOf = (query: URLSearchParams): string => parse(Reference, { id: query.get('id') }).id;
     routes.call('/v1/moves/check', (body) => this.#check(parse(Offer, body)));
+    const image = new ImageIntake(this.#deps);
+    routes.call('/v1/moves/pull', (body) => image.pull(parse(ImagePull, body)));
+    routes.call('/v1/moves/have', (body) => image.have(parse(ImageHave, body)));
+    routes.call('/v1/moves/known', (body) => image.known(parse(ImageKnown, body)));
     routes.upload('/v1/moves/image', (stream) => this.#deps.images.load(stream).then(() => ({})));
     routes.call('/v1/moves/prepare', (body, from) => {
       const preparation = parse(Preparation, body);

@@ -1,4 +1,4 @@
-import type { ClientHttp2Session } from 'node:http2';
+import type { ClientHttp2Session, IncomingHttpHeaders } from 'node:http2';
 import { connect } from 'node:net';
 import { CoatError } from '../../../driver/host/errors.ts';
 
@@ -45,18 +45,18 @@ function answer(session: ClientHttp2Session, method: string, message: Buffer, ca
       clearTimeout(timer);
       settle();
     };
-    session.on('error', (error) => end(() => reject(error)));
+    session.on('error', (error: Error) => end(() => reject(error)));
     const stream = session.request({ ':method': 'POST', ':path': `/${method}`, 'content-type': 'application/grpc', te: 'trailers', 'containerd-namespace': NAMESPACE });
     const chunks: Buffer[] = [];
-    let trailers: Record<string, unknown> = {};
+    let trailers: IncomingHttpHeaders = {};
     stream.on('data', (chunk: Buffer) => chunks.push(chunk));
     // an answer without a message has its status in its only headers
     stream.on('response', (headers) => (trailers = headers));
-    stream.on('trailers', (headers) => (trailers = headers));
-    stream.on('error', (error) => end(() => reject(error)));
+    stream.on('trailers', (headers: IncomingHttpHeaders) => (trailers = headers));
+    stream.on('error', (error: Error) => end(() => reject(error)));
     stream.on('end', () => end(() => {
       const status = Number(trailers['grpc-status']);
-      if (status !== 0) reject(new ContainerdError(method, status, decodeURIComponent(String(trailers['grpc-message'] ?? status))));
+      if (status !== 0) reject(new ContainerdError(method, status, decodeURIComponent(trailers['grpc-message']?.toString() ?? `status ${status}`)));
       else resolve(Buffer.concat(chunks).subarray(HEAD));
       stream.close(cancel);
     }));

@@ -9,12 +9,17 @@ export const OVERLAYFS = 'overlayfs';
 /** A host's own containerd, and the one that dockerd starts where it was not told of one (moby daemon/config, cmd/dockerd). */
 const SOCKETS = ['/run/containerd/containerd.sock', '/run/docker/containerd/containerd.sock'] as const;
 
+/** What a label of a blob begins with that names a registry (containerd pkg/labels, LabelDistributionSource). */
+const FROM = 'containerd.io/distribution.source.';
+
 /** The few things that only containerd knows of Docker's containers and images, where Docker keeps its images there. */
 export interface Containerd {
   /** How a container's root file system is mounted: options of overlayfs (mount(8)). @throws CoatError `no-layer` */
   mountOptions(containerId: string): Promise<string[]>;
   /** The directory with all layers. @throws CoatError `no-containerd` */
   layersRoot(): Promise<string>;
+  /** Hosts of the registries that a blob has come from or gone to. @param digest of the blob */
+  registries(digest: string): Promise<string[]>;
   /** Which of these blobs it has, whole (by their digests). */
   blobs(digests: readonly string[]): Promise<Set<string>>;
 }
@@ -41,6 +46,7 @@ export function createContainerd(path: (hostPath: string) => string): Containerd
     if (silent) throw new CoatError('no-containerd', `there is no containerd at ${SOCKETS.join(' or ')}`, { hint: 'Docker keeps its images in a containerd; start dockerd with one at one of these places' });
     return undefined;
   };
+  const info = (digest: string): Promise<Buffer | undefined> => ask('containerd.services.content.v1.Content/Info', encode({ 1: digest }));
   return {
     async mountOptions(containerId) {
       const answer = await ask('containerd.services.snapshots.v1.Snapshots/Mounts', encode({ 1: OVERLAYFS, 2: containerId }));
@@ -56,8 +62,13 @@ export function createContainerd(path: (hostPath: string) => string): Containerd
       if (root) return root;
       throw new CoatError('no-containerd', 'containerd does not say where it keeps layers');
     },
+    async registries(digest) {
+      const answer = await info(digest);
+      const labels = answer === undefined ? [] : messagesOf(decode(answer), 1).flatMap((about) => messagesOf(about, 5));
+      return labels.flatMap((label) => textsOf(label, 1)).flatMap((name) => (name.startsWith(FROM) ? [name.slice(FROM.length)] : []));
+    },
     async blobs(digests) {
-      const found = await Promise.all(digests.map(async (digest) => ((await ask('containerd.services.content.v1.Content/Info', encode({ 1: digest }))) === undefined ? [] : [digest])));
+      const found = await Promise.all(digests.map(async (digest) => ((await info(digest)) === undefined ? [] : [digest])));
       return new Set(found.flat());
     },
   };

@@ -44,7 +44,7 @@ export function decode(message: Buffer): Fields {
 export const textsOf = (fields: Fields, number: number): string[] => (fields.get(number) ?? []).map(String);
 
 /** All messages of a repeated field. */
-export const messagesOf = (fields: Fields, number: number): Fields[] => (fields.get(number) ?? []).filter(Buffer.isBuffer).map(decode);
+export const messagesOf = (fields: Fields, number: number): Fields[] => (fields.get(number) ?? []).flatMap((each) => (typeof each === 'number' ? [] : [decode(each)]));
 
 function varint(value: number): Buffer {
   const bytes: number[] = [];
