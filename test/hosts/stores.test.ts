@@ -106,7 +106,7 @@ test('an image that a registry has is pulled at the destination, and sent where 
   await writeFile(join(lab.shared, 'registry.yml'), `version: 0.1\nstorage: { filesystem: { rootdirectory: /var/lib/coat-registry } }\nhttp: { addr: '${address}' }\n`);
   const registry = h3!.spawn(['/share/docker-registry', 'serve', '/share/registry.yml'], { stdio: 'ignore' });
   try {
-    await until('the registry', async () => (await h3!.exec(['python3', '-c', `import urllib.request; urllib.request.urlopen("http://${address}/v2/")`], { okCodes: [0, 1] })).code === 0, { timeout: PATIENCE_MS });
+    await until('the registry', async () => (await h3!.exec(['node', '--eval', `fetch('http://${address}/v2/').then(() => process.exit(0), () => process.exit(1))`], { okCodes: [0, 1] })).code === 0, { timeout: PATIENCE_MS });
     for (const [from, to] of [[h3!, h1!], [h1!, h2!], [h2!, h3!]] as const) {
       const name = `${address}/${fresh('site')}:1`;
       await importSmall(from, name);
