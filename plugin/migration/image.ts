@@ -19,10 +19,13 @@ export async function registryDigests({ containerd }: Needs, storage: string, di
   return known.flat();
 }
 
-/** The host in an image's name (distribution/reference: the first part, if it looks like one). */
+/**
+ * The host in an image's name (distribution/reference: the first part, if it looks like one), without its port: containerd's
+ * labels have none (core/remotes/docker/handler.go, AppendDistributionSourceLabel).
+ */
 export function registryOf(name: string): string {
   const [first = '', ...rest] = name.split('/');
-  return rest.length > 0 && (/[.:]/.test(first) || first === 'localhost') ? first : 'docker.io';
+  return rest.length > 0 && (/[.:]/.test(first) || first === 'localhost') ? first.replace(/:\d+$/, '') : 'docker.io';
 }
 
 /** The destination's side of an image that is not there. */

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { registryOf } from '../../../plugin/migration/image.ts';
 import { contentOf, factsOf, type ImageInspect, isName, sameBeginning, tagged } from '../../../plugin/engine/images.ts';
 
 const LAYERS = ['sha256:a', 'sha256:b'];
@@ -47,3 +48,5 @@ it('says which tag a name without one means', () => {
   }
   expect(isName('web')).toBe(true);
 });
+
+it.each([['nginx', 'docker.io'], ['library/nginx', 'docker.io'], ['reg:5000/web', 'reg'], ['reg.example/team/web', 'reg.example'], ['localhost/web', 'localhost']])('%s comes from %s', (name, registry) => expect(registryOf(name)).toBe(registry));
