@@ -3,7 +3,7 @@ import { CoatError, codeOf, explain } from '../driver/host/errors.ts';
 import { takeDown } from './destroy.ts';
 import { execInside } from './exec.ts';
 import { Lab } from './lab.ts';
-import { checkName, parseCgroup, parseEngines, parseHosts, parseRate } from './spec.ts';
+import { checkName, parseCgroup, parseEngines, parseHosts, parseRate, parseStores } from './spec.ts';
 import { statusOf, statusText } from './status.ts';
 
 interface Named { name: string }
@@ -20,6 +20,7 @@ const command = (usage: string, description: string): Command =>
 command('up', 'make a lab')
   .option('--hosts <n>', 'how many hosts', parseHosts, 3)
   .option('--engines <list>', 'Docker generations, given out in turn', parseEngines, [26, 28])
+  .option('--store <list>', 'where engines keep images, overlay2 or containerd, given out in turn', parseStores, ['overlay2'])
   .option('--cgroup <version>', 'cgroup version the engines see, 1 or 2 (default: this machine\'s)', parseCgroup)
   .option('--no-plugin', 'leave COAT out')
   .action(async (options: Named & Parameters<typeof Lab.up>[0]) => say(statusText(await statusOf(await up(options)))));

@@ -15,7 +15,7 @@ import { makeUnderlay } from './kernel/underlay.ts';
 import { checkNeeds, defaultCgroup } from './needs.ts';
 import { labPlaces, SEED_HOST } from './places.ts';
 import { allRecords, readRecord, writeRecord, type LabRecord } from './record.ts';
-import { checkName, ENGINES, planHosts, type Engine, type LabSpec } from './spec.ts';
+import { checkName, ENGINES, planHosts, type Engine, type LabSpec, type Store } from './spec.ts';
 import { pickSubnet } from './subnet.ts';
 
 export interface UpOptions {
@@ -25,6 +25,8 @@ export interface UpOptions {
   hosts?: number;
   /** Given out in turn; default one of each. */
   engines?: readonly Engine[];
+  /** Where they keep images, given out in turn; default overlay2. */
+  store?: readonly Store[];
   /** The cgroup version the engines see; default: what this machine itself uses. */
   cgroup?: 1 | 2;
   /** False leaves COAT out. */
@@ -66,7 +68,7 @@ export async function bringUp(options: UpOptions, finish: (spec: LabSpec) => Pro
 
 async function plan(name: string, options: UpOptions): Promise<LabSpec> {
   const subnet = pickSubnet(name, new Set((await allRecords()).map((record) => record.subnet)));
-  const hosts = planHosts(options.hosts ?? 3, options.engines ?? ENGINES, subnet);
+  const hosts = planHosts(options.hosts ?? 3, options.engines ?? ENGINES, subnet, options.store);
   return { name, subnet, cgroup: options.cgroup ?? defaultCgroup(await hierarchies()), hosts };
 }
 
@@ -82,8 +84,8 @@ async function makeHosts(spec: LabSpec, packages: MorePackages | undefined, tell
   tell(`booting ${spec.hosts.map((host) => `${host.name} (engine ${host.engine})`).join(', ')}`);
   await makeUnderlay(spec);
   await allDone(spec.hosts.map(async (host) => {
-    const { lower, seed } = images.get(host.engine)!;
-    await makeDisk(spec, host.name, buildIn(await makeHostCgroups(spec.name, host.name), tell, signal), seed);
+    const { lower, seeds } = images.get(host.engine)!;
+    await makeDisk(spec, host.name, host.store, buildIn(await makeHostCgroups(spec.name, host.name), tell, signal), seeds[host.store]);
     await boot(spec, host.name, lower, signal);
   }));
   return record;

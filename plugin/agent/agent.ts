@@ -10,7 +10,10 @@ import { createHostSide } from '../criu/host.ts';
 import { CriuFinder } from '../criu/program.ts';
 import { aboutEngine } from '../engine/about.ts';
 import { connectEngine } from '../engine/connection.ts';
+import { createContainerd } from '../engine/containerd/containerd.ts';
 import { createContainers } from '../engine/containers.ts';
+import { createImages } from '../engine/images.ts';
+import { createLayers } from '../engine/layers.ts';
 import { createAsked, createNetworks } from '../engine/networks.ts';
 import { createVolumes } from '../engine/volumes.ts';
 import { History } from '../migration/history.ts';
@@ -101,12 +104,16 @@ export async function startAgent(cluster: Cluster, paths: Paths, doors: ClusterD
   const kernel = createKernel();
   const criu = new CriuFinder(host, paths.criuOnHost);
   const containers = createContainers(() => docker);
+  const containerd = createContainerd((path) => host.path(path));
   const mover = createMover(
     {
       self: me.name,
       host,
       criu,
       containers,
+      images: createImages(() => docker),
+      containerd,
+      layers: createLayers(containerd, () => containers.facts()),
       volumes: createVolumes(() => docker),
       overlay: overlayOf(driver, membership, log),
       store,

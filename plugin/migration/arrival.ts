@@ -13,6 +13,7 @@ import type { HostSide } from '../criu/host.ts';
 import { mountMemory, PAGES, releaseMemory, reserveMemory, unmountMemory } from '../criu/memory.ts';
 import { runSetKey } from '../criu/setkey.ts';
 import { criuOnPath } from '../criu/wrapper.ts';
+import type { Layer } from '../engine/layers.ts';
 import type { Drain } from '../agent/peer.ts';
 import { isPages, type Sizes } from '../transfer/follow.ts';
 import { Intake } from '../transfer/intake.ts';
@@ -92,7 +93,7 @@ export class Arrival {
 
   /** The writable layer's first pass, into a layer nothing has mounted yet; or a volume's, in the place of what the engine has put there. */
   async files(stream: Readable, volume: string | undefined): Promise<void> {
-    if (volume === undefined) return unpack(await this.#layer('UpperDir'), stream, 'upper');
+    if (volume === undefined) return unpack(await this.#layer('upper'), stream, 'upper');
     const root = await this.#volume(volume);
     await empty(root);
     await unpack(root, stream, 'upper');
@@ -116,7 +117,7 @@ export class Arrival {
     });
     reserved.catch(() => undefined);
     // while the engine starts a container it describes it to nobody, and files that changed must go there before it has started
-    await this.#layer('MergedDir');
+    await this.#layer('merged');
     for (const { name, carry } of this.#preparation.volumes) if (carry === 'copy') await this.#volume(name);
     await this.timeline.step('docker start', () => this.#offering(async () => {
       this.#started = containers.start(this.#containerId);
@@ -165,7 +166,7 @@ export class Arrival {
   async delta(stream: Readable, volume: string | undefined): Promise<void> {
     const reader = new Reader(stream);
     const delta = (await readHead(reader)) as Delta;
-    const merged = volume === undefined ? await this.#layer('MergedDir') : await this.#volume(volume);
+    const merged = volume === undefined ? await this.#layer('merged') : await this.#volume(volume);
     await this.timeline.step('apply changed files', async () => {
       await applyRemovals(merged, delta);
       await unpack(merged, Stream.from(reader.remaining(), { objectMode: false }), volume === undefined ? 'merged' : 'upper');
@@ -290,13 +291,13 @@ export class Arrival {
   }
   readonly #volumes = new Map<string, string>();
 
-  async #layer(which: 'UpperDir' | 'MergedDir'): Promise<string> {
-    this.#layers ??= (await this.#deps.containers.inspect(this.#containerId))?.GraphDriver.Data ?? undefined;
-    const path = this.#layers?.[which];
-    if (!path) throw new CoatError('no-layer', `the engine does not say where it keeps the files of ${this.#preparation.container}`);
-    return this.#deps.host.path(path);
+  async #layer(which: keyof Layer): Promise<string> {
+    const { containers, layers, host } = this.#deps;
+    this.#layers ??= await containers.inspect(this.#containerId).then((inspect) => inspect && layers.of(inspect));
+    if (!this.#layers) throw new CoatError('no-layer', `the engine has no container ${this.#preparation.container} any more`);
+    return host.path(this.#layers[which]);
   }
-  #layers: Record<string, string> | undefined;
+  #layers: Layer | undefined;
 
   async #restoreFailed(why: unknown): Promise<CoatError> {
     const log = await readFile(this.#deps.host.path(`${this.#directory}/work/restore.log`), 'utf8').catch(() => '');

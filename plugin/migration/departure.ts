@@ -7,11 +7,13 @@ import { isFrozen, processes, thaw } from '../criu/freezer.ts';
 import { linkPages, mountMemory, PAGES, releaseMemory, reserveMemory, unmountMemory } from '../criu/memory.ts';
 import { forgetTask } from '../criu/shim.ts';
 import type { Peer } from '../agent/peer.ts';
+import { without } from '../transfer/archive.ts';
 import { conclude, follow, isPages, type Sizes } from '../transfer/follow.ts';
 import type { Plan } from './plan.ts';
 import { freezeInOrder } from './standstill.ts';
 import type { MoverDependencies } from './ports.ts';
-import type { Arrival } from './protocol.ts';
+import { nameFor, notTaken } from './image.ts';
+import type { Arrival, ImagePulled } from './protocol.ts';
 
 /** Changed files, what is asked meanwhile, and one to spare. */
 const CONNECTIONS = 3;
@@ -50,15 +52,41 @@ export class Departure {
     return `${this.#directory}/${PAGES}/reserved`;
   }
 
+  /** Has the destination pull the image. @returns whether it did; a registry that refuses or is away is no error */
+  async pullImage(signal: AbortSignal): Promise<boolean> {
+    const { images } = this.#deps;
+    const { image, verdict } = this.#plan;
+    const name = await nameFor(images, image, verdict.nameTaken);
+    const pulled = await this.#peer.call<ImagePulled>('/v1/moves/pull', { image, ...(name === undefined ? {} : { name }) }, { signal, timeout: FOREVER_MS });
+    return pulled.pulled;
+  }
+
+  /** Sends the image, without the layers that the destination has; and all of it where that did not do. */
   async sendImage(signal: AbortSignal, progress: (bytes: number) => void): Promise<void> {
-    const { containers } = this.#deps;
-    const { inspect } = this.#plan;
-    // by its name where it still means that image here and no other there, so that the destination has it under the same one
-    const named = (await containers.image(inspect.Config.Image))?.id === inspect.Image && !this.#plan.verdict.nameTaken;
-    const ref = named ? inspect.Config.Image : inspect.Image;
-    const stream = await containers.save(ref);
-    stream.on('data', (chunk: Buffer) => progress((this.bytes.image += chunk.length)));
-    await this.#peer.upload('/v1/moves/image', stream, { signal });
+    const { image, verdict } = this.#plan;
+    // by its name, so that the destination has it under the same one
+    const ref = (await nameFor(this.#deps.images, image, verdict.nameTaken)) ?? image.id;
+    for (const filtered of [true, false]) {
+      const left: string[] = [];
+      const archive = await this.#deps.images.save(ref);
+      const stream = filtered ? without(archive, (digest) => this.#has(digest), left) : archive;
+      stream.on('data', (chunk: Buffer) => progress((this.bytes.image += chunk.length)));
+      try {
+        await this.#peer.upload('/v1/moves/image', stream, { signal });
+      } catch (error) {
+        if (left.length === 0 || signal.aborted) throw error;
+        this.#deps.log.info({ migration: this.#id, error: explain(error) }, 'an image is sent again, with the layers that the destination had');
+        continue;
+      }
+      const { there } = await this.#peer.call<{ there: boolean }>('/v1/moves/known', { image, left }, { signal });
+      if (there) return;
+      if (left.length === 0) break;
+    }
+    throw notTaken(this.#peer.name, image.ref);
+  }
+
+  async #has(digest: string): Promise<boolean> {
+    return (await this.#peer.call<string[]>('/v1/moves/have', { layers: this.#plan.image.layers, digests: [digest] })).includes(digest);
   }
 
   /** The writable layer and volumes while the container still writes; what changes meanwhile is the delta's. */

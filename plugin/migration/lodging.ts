@@ -68,10 +68,10 @@ async function isEmpty(directory: string): Promise<boolean> {
   return names.every((name) => name === 'lost+found');
 }
 
-/** How much of what is to come the destination has no room for, bytes: 0 where all of it fits. @param root where the engine keeps its files */
-export async function missingRoom(host: HostSide, root: string, { room }: Offer, image: 'present' | 'absent'): Promise<{ missing: number; free: number }> {
-  const places = await Promise.all(['overlay2', 'volumes'].map(async (part) => {
-    const path = host.path(`${root}/${part}`);
+/** How much of what is to come the destination has no room for, bytes: 0 where all of it fits. @param where the engine keeps both kinds of files */
+export async function missingRoom(host: HostSide, where: { layers: string; volumes: string }, { room }: Offer, image: 'present' | 'absent'): Promise<{ missing: number; free: number }> {
+  const places = await Promise.all([where.layers, where.volumes].map(async (directory) => {
+    const path = host.path(directory);
     const [{ bavail, bsize }, { dev }] = await Promise.all([statfs(path), stat(path)]);
     return { free: bavail * bsize, dev };
   }));

@@ -5,9 +5,11 @@ import { findContainer, type RunningContainer } from '../criu/container.ts';
 import { whyNotLazy } from '../criu/features.ts';
 import { processes } from '../criu/freezer.ts';
 import type { Inspect } from '../engine/containers.ts';
+import type { WantedImage } from '../engine/images.ts';
 import { cpuFeatures } from './cpu.ts';
 import { anonymousMemory, behindLink, criuFacts, interfaceNames, limitsReadable, residentMemory, undumpable } from './facts.ts';
 import { ignoresOf } from './ignore.ts';
+import { registryDigests } from './image.ts';
 import { namelessFiles } from './nameless.ts';
 import type { MoverDependencies } from './ports.ts';
 import { nameOf, refusalAtSource } from './preflight.ts';
@@ -22,6 +24,7 @@ import { boundBy, type CarriedVolume, carriedVolumes, type VolumeFacts } from '.
 export interface Plan {
   name: string;
   inspect: Inspect;
+  image: WantedImage;
   container: RunningContainer;
   endpoints: Endpoint[];
   volumes: CarriedVolume[];
@@ -46,13 +49,14 @@ const PROBE_MS = 2_000;
  * @throws CoatError with the first reason why the container cannot move; nothing was touched then
  */
 export async function planMove(deps: MoverDependencies, { container: ref, to, strategy: wanted = DEFAULT_STRATEGY, volumes: how = 'copy', ignoreCpu = false }: MigrationRequest): Promise<Plan> {
-  const { containers, overlay, host, self, peers, criu } = deps;
+  const { containers, images, layers, overlay, host, self, peers, criu } = deps;
   const inspect = await containers.inspect(ref);
   const onEngine = overlay.networksOnEngine();
   const attached = Object.entries(inspect?.NetworkSettings.Networks ?? {});
   const container = inspect?.State.Running ? await findContainer(host, inspect.Id) : undefined;
   const pids = container ? await processes(host, container) : [];
   const volumeFacts = inspect ? await factsOfVolumes(deps, inspect) : [];
+  const image = inspect && (await images.inspect(inspect.Image));
   const refusal = refusalAtSource({
     self,
     to,
@@ -66,17 +70,17 @@ export async function planMove(deps: MoverDependencies, { container: ref, to, st
     limitsReadable: await limitsReadable(host, pids),
     criu: await criuFacts(criu),
     kernel: os.release(),
-    imageThere: inspect !== undefined && (await containers.image(inspect.Image)) !== undefined,
+    imageThere: image !== undefined,
     volumes: volumeFacts,
     how,
   });
   if (refusal) throw refusal;
-  if (!inspect || !container) throw new CoatError('not-running', `${ref} is not running`);
+  if (!inspect || !image || !container) throw new CoatError('not-running', `${ref} is not running`);
   const volumes = carriedVolumes(volumeFacts, how, { name: nameOf(inspect), self });
   if (volumes instanceof CoatError) throw volumes;
   const ending = await execSessions(host, container.pid, pids, inspect.Config);
   const ignores = await ignoresOf(host, container.pid, inspect.Config['Labels']);
-  const trees = await Trees.look(host, inspect, volumes, ignores, () => processes(host, container));
+  const trees = await Trees.look(host, inspect, await layers.of(inspect), volumes, ignores, () => processes(host, container));
 
   const names = await interfaceNames(host, container.pid);
   const endpoints = attached.map(([name, settings]): Endpoint => ({
@@ -89,17 +93,18 @@ export async function planMove(deps: MoverDependencies, { container: ref, to, st
     interfaceName: names.get(settings.IPAddress) ?? 'eth0',
   }));
   const memory = await residentMemory(host, pids);
+  const { size, ...known } = image;
+  const carriedImage: WantedImage = { ...known, digests: await registryDigests(deps, inspect.GraphDriver.Name, known.digests), ref: inspect.Config.Image };
   const verdict = await peers.get(to).call<Verdict>('/v1/moves/check', {
     container: nameOf(inspect),
-    image: { id: inspect.Image, ref: inspect.Config.Image },
+    image: carriedImage,
     networks: endpoints.map(({ name, network }) => ({ name, network })),
     binds: [...inspect.Mounts.filter(({ Type }) => Type === 'bind').map(({ Source }) => Source), ...boundBy(volumes)],
-    storage: inspect.GraphDriver.Name,
     architecture: os.arch(),
     cpu: ignoreCpu ? [] : await cpuFeatures(host),
     memory,
     volumes,
-    room: { ...trees.room(), image: (await containers.image(inspect.Image))?.size ?? 0 },
+    room: { ...trees.room(), image: size },
   });
   const lazy = await anonymousMemory(host, pids);
   const notLazyHere = wanted === 'cold' ? undefined : await whyNotLazy(host, await criu.find());
@@ -109,7 +114,7 @@ export async function planMove(deps: MoverDependencies, { container: ref, to, st
   const answers = await Promise.all(
     peers.others().map((peer) => peer.call('/v1/settled', { revision: 0 }, { timeout: PROBE_MS }).then(() => peer.name, () => undefined)),
   );
-  return { name: nameOf(inspect), inspect, container, endpoints, volumes, trees, ending, memory, carried, strategy: chosen, verdict, reachable: answers.filter((name) => name !== undefined) };
+  return { name: nameOf(inspect), inspect, image: carriedImage, container, endpoints, volumes, trees, ending, memory, carried, strategy: chosen, verdict, reachable: answers.filter((name) => name !== undefined) };
 }
 
 /** The volumes of a container, each once, and who else has them. */

@@ -4,7 +4,10 @@ import type { Store } from '../../driver/store/store.ts';
 import type { Peers } from '../agent/peer.ts';
 import type { HostSide } from '../criu/host.ts';
 import type { Criu } from '../criu/program.ts';
+import type { Containerd } from '../engine/containerd/containerd.ts';
 import type { Containers } from '../engine/containers.ts';
+import type { Images } from '../engine/images.ts';
+import type { Layers } from '../engine/layers.ts';
 import type { Volumes } from '../engine/volumes.ts';
 import type { Journal } from './journal.ts';
 
@@ -42,6 +45,10 @@ export interface MoverDependencies {
   /** The CRIU of this host. */
   criu: { find(): Promise<Criu> };
   containers: Containers;
+  images: Images;
+  /** Asked only where the engine keeps its images there. */
+  containerd: Containerd;
+  layers: Layers;
   volumes: Volumes;
   overlay: Overlay;
   store: Store;

@@ -2,6 +2,7 @@ import { CoatError } from '../../driver/host/errors.ts';
 import type { VolumesHow } from '../agent/api.ts';
 import { GHOSTS } from '../criu/dump.ts';
 import type { Inspect } from '../engine/containers.ts';
+import { isStore } from '../engine/layers.ts';
 import { oneNetwork, takesNetworks } from '../engine/version.ts';
 import { RUNTIME } from './spec.ts';
 import type { Nameless } from './nameless.ts';
@@ -72,7 +73,7 @@ function refusedMounts({ volumes, how, self }: SourceFacts, inspect: Inspect, na
   const carried = carriedVolumes(volumes, how, { name, self });
   if (carried instanceof CoatError) return carried;
   const { Name } = inspect.GraphDriver;
-  if (Name !== 'overlay2') return refuse('storage-driver', `the engine keeps ${name} with the storage driver ${Name}`, 'only overlay2 is supported so far');
+  if (!isStore(Name)) return refuse('storage-driver', `the engine keeps ${name} with the storage driver ${Name}`, 'a move copies what overlayfs has: the engine needs overlay2, or containerd with its snapshotter overlayfs');
   return undefined;
 }
 
@@ -138,7 +139,7 @@ export function refusalAtDestination(facts: DestinationFacts): Refusal | undefin
   if (!facts.runtimes.includes(RUNTIME)) {
     return refuse('no-runtime', `the engine of ${self} does not know the runtime ${RUNTIME}`, 'run docker coat setup there');
   }
-  if (facts.storage !== offer.storage) return refuse('storage-differs', `${self} keeps containers with ${facts.storage}, the source with ${offer.storage}`, 'both engines need overlay2');
+  if (!isStore(facts.storage)) return refuse('storage-differs', `${self} keeps containers with ${facts.storage}, and ${name} comes with the layers of an overlayfs`, 'its engine needs overlay2, or containerd with its snapshotter overlayfs');
   if (facts.architecture !== offer.architecture) return refuse('architecture', `${self} is ${facts.architecture}, the source is ${offer.architecture}`, 'processes cannot change the kind of processor');
   if (offer.networks.length > 1 && !takesNetworks(facts.api)) return oneNetwork(self, name);
   const lacking = offer.cpu.filter((feature) => !facts.cpu.includes(feature));

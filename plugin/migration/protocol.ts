@@ -1,13 +1,17 @@
 import { z } from 'zod';
 import { CoatError } from '../../driver/host/errors.ts';
 import { type Step, strategies } from '../agent/api.ts';
+import { WantedImage } from '../engine/images.ts';
 import { CarriedVolume } from './volumes.ts';
 
 /**
  * What source and destination say to each other, in order, under `/v1/moves/`:
  *
  *     check      Offer → Verdict         refuses, or says what is missing; touches nothing
- *     image      a `docker save` stream
+ *     pull       ImagePull → ImagePulled the image, by its digest, from a registry
+ *     have       ImageHave → digests      what of the image need not be sent
+ *     image      a `docker save` stream, without that
+ *     known      ImageKnown → { there }   whether it has become that image
  *     prepare    Preparation             container created, endpoints known
  *     files      tar of the writable layer, first pass; and of each volume that is copied
  *     ready      → {}                    endpoints plumbed and held, runtime waiting
@@ -41,10 +45,9 @@ export type Endpoint = z.infer<typeof Endpoint>;
 
 export const Offer = z.object({
   container: z.string(),
-  image: z.object({ id: z.string(), ref: z.string() }),
+  image: WantedImage,
   networks: z.array(z.object({ name: z.string(), network: z.string() })),
   binds: z.array(z.string()),
-  storage: z.string(),
   architecture: z.string(),
   /** What its programs may use of the source's processors. */
   cpu: z.array(z.string()),
@@ -63,10 +66,23 @@ export interface Verdict {
   notLazy?: string | undefined;
 }
 
+/** `name`: what it is to be called there. */
+export const ImagePull = z.object({ image: WantedImage, name: z.string().optional() });
+export type ImagePull = z.infer<typeof ImagePull>;
+export type ImagePulled = { pulled: true } | { pulled: false; why: string };
+
+/** `layers`: of the image; `digests`: of the blobs that are asked for. */
+export const ImageHave = z.object({ layers: z.array(z.string()), digests: z.array(z.string()) });
+export type ImageHave = z.infer<typeof ImageHave>;
+
+/** `left`: what was not sent of it. */
+export const ImageKnown = z.object({ image: WantedImage, left: z.array(z.string()) });
+export type ImageKnown = z.infer<typeof ImageKnown>;
+
 export const Preparation = z.object({
   id: Id,
   container: z.string(),
-  image: z.object({ id: z.string(), ref: z.string() }),
+  image: WantedImage,
   body: z.record(z.string(), z.unknown()),
   endpoints: z.array(Endpoint),
   memory: z.number(),

@@ -12,11 +12,13 @@ import { addressOf, changeClaim, takeOver } from './claims.ts';
 import { cpuFeatures } from './cpu.ts';
 import { criuFacts } from './facts.ts';
 import { fetchPages, type PagesOutcome } from './fetch.ts';
+import { isStore } from '../engine/layers.ts';
 import type { JournalEntry } from './journal.ts';
+import { ImageIntake } from './image.ts';
 import { giveUp, lodgings, makeVolumes, missingRoom, volumesThere } from './lodging.ts';
 import type { MoverDependencies } from './ports.ts';
 import { refusalAtDestination } from './preflight.ts';
-import { type Arrival as Arrived, Arming, Offer, type Outcome, parse, Preparation, Reference, Signal, type Verdict } from './protocol.ts';
+import { type Arrival as Arrived, Arming, ImageHave, ImageKnown, ImagePull, Offer, type Outcome, parse, Preparation, Reference, Signal, type Verdict } from './protocol.ts';
 import { unpinned } from './spec.ts';
 
 type Entry = Extract<JournalEntry, { role: 'destination' }>;
@@ -43,7 +45,11 @@ export class Receiver {
     const inTurn = <T>(id: string, work: () => Promise<T>): Promise<T> => this.#queue.run(id, work);
     const idOf = (query: URLSearchParams): string => parse(Reference, { id: query.get('id') }).id;
     routes.call('/v1/moves/check', (body) => this.#check(parse(Offer, body)));
-    routes.upload('/v1/moves/image', (stream) => this.#deps.containers.load(stream).then(() => ({})));
+    const image = new ImageIntake(this.#deps);
+    routes.call('/v1/moves/pull', (body) => image.pull(parse(ImagePull, body)));
+    routes.call('/v1/moves/have', (body) => image.have(parse(ImageHave, body)));
+    routes.call('/v1/moves/known', (body) => image.known(parse(ImageKnown, body)));
+    routes.upload('/v1/moves/image', (stream) => this.#deps.images.load(stream).then(() => ({})));
     routes.call('/v1/moves/prepare', (body, from) => {
       const preparation = parse(Preparation, body);
       return inTurn(preparation.id, () => this.#prepare(preparation, from));
@@ -97,9 +103,9 @@ export class Receiver {
   }
 
   async #check(offer: Offer): Promise<Verdict> {
-    const { containers, overlay, host, self, criu } = this.#deps;
+    const { containers, images, layers, overlay, host, self, criu } = this.#deps;
     const engine = await containers.facts();
-    const [byId, byName] = await Promise.all([containers.image(offer.image.id), containers.image(offer.image.ref)]);
+    const [image, named] = await Promise.all([images.like(offer.image), images.inspect(offer.image.ref)]);
     const there = await Promise.all(offer.binds.map((path) => access(host.path(path)).then(() => undefined, () => path)));
     const refusal = refusalAtDestination({
       self,
@@ -114,14 +120,14 @@ export class Receiver {
       missingBinds: there.filter((path) => path !== undefined),
       volumes: await volumesThere(this.#deps, offer.volumes),
       volumeDrivers: engine.volumeDrivers,
-      disk: await missingRoom(host, engine.root, offer, byId ? 'present' : 'absent'),
+      disk: isStore(engine.storage) ? await missingRoom(host, { layers: await layers.root(engine), volumes: `${engine.root}/volumes` }, offer, image ? 'present' : 'absent') : { missing: 0, free: 0 },
       memoryAvailable: os.freemem(),
       criu: await criuFacts(criu),
       kernel: os.release(),
     });
     if (refusal) throw refusal;
     const notLazy = await criu.find().then((found) => whyNotLazy(host, found), explain);
-    return { notLazy, image: byId ? 'present' : 'absent', nameTaken: byName !== undefined && byName.id !== offer.image.id };
+    return { notLazy, image: image ? 'present' : 'absent', nameTaken: named !== undefined && named.content !== offer.image.content };
   }
 
   async #prepare(preparation: Preparation, from: string): Promise<Record<string, never>> {
@@ -143,8 +149,10 @@ export class Receiver {
   }
 
   /** The image's name, as at the source, where it means the same image here; otherwise its id. */
-  async #imageName({ image: { id, ref } }: Preparation): Promise<string> {
-    return (await this.#deps.containers.image(ref))?.id === id ? ref : id;
+  async #imageName({ image }: Preparation): Promise<string> {
+    const { images } = this.#deps;
+    if ((await images.inspect(image.ref))?.content === image.content) return image.ref;
+    return (await images.like(image))?.id ?? image.id;
   }
 
   async #land(id: string): Promise<Arrived> {
@@ -242,7 +250,7 @@ export class Receiver {
   /** An arrival of an earlier life of this agent: enough of it to clear it away. */
   async #stranded(entry: Entry, containerId: string): Promise<Arrival> {
     const blank = { name: '', prefixLength: 0, mac: '', interfaceName: '' };
-    return new Arrival(this.#deps, { ...entry, source: entry.peer, memory: 0, carried: 0, volumes: [], strategy: 'cold', image: { id: '', ref: '' }, body: {}, endpoints: entry.endpoints.map((endpoint) => ({ ...blank, ...endpoint })) }, containerId);
+    return new Arrival(this.#deps, { ...entry, source: entry.peer, memory: 0, carried: 0, volumes: [], strategy: 'cold', image: { id: '', ref: '', content: '', layers: [], digests: [], created: 0 }, body: {}, endpoints: entry.endpoints.map((endpoint) => ({ ...blank, ...endpoint })) }, containerId);
   }
 
   #arrival(id: string): Arrival {

@@ -47,6 +47,7 @@ export class Move {
   #departure: Departure | undefined;
   #name: string;
   #strategy: Strategy | undefined;
+  #image: Report['image'] | undefined;
   #lost = false;
 
   constructor(deps: MoverDependencies, lenders: Lenders, id: string, request: MigrationRequest, emit: Emit, signal: AbortSignal) {
@@ -122,7 +123,7 @@ export class Move {
     const preparation: Preparation = {
       id: this.id,
       container: plan.name,
-      image: { id: inspect.Image, ref: inspect.Config.Image },
+      image: plan.image,
       body: destinationBody(inspect),
       endpoints,
       memory: plan.memory,
@@ -143,7 +144,7 @@ export class Move {
     await using _watch = { [Symbol.asyncDispose]: async () => unwatch() };
 
     this.#enter('prepared');
-    if (plan.verdict.image === 'absent') await step('send image', () => departure.sendImage(this.#signal, this.#progress('image')));
+    this.#image = await this.#bringImage(plan, departure);
     for (const endpoint of endpoints) {
       undo.add('announced claim', () => keepHere(this.#deps, endpoint));
       await changeClaim(store, endpoint, announce(peer.name));
@@ -228,6 +229,15 @@ export class Move {
     }
   }
 
+  /** @returns how it came there */
+  async #bringImage({ verdict, image }: Plan, departure: Departure): Promise<Report['image']> {
+    if (verdict.image === 'present') return 'present';
+    const step = this.#timeline.step.bind(this.#timeline);
+    if (image.digests.length > 0 && (await step('pull image', () => departure.pullImage(this.#signal)))) return 'pulled';
+    await step('send image', () => departure.sendImage(this.#signal, this.#progress('image')));
+    return 'sent';
+  }
+
   /**
    * Sends the last of it. When the answer does not come, only the destination knows what became of it: the source
    * stays frozen and asks until it is told.
@@ -307,6 +317,7 @@ export class Move {
       to: this.#request.to,
       outcome,
       ...(this.#strategy === undefined ? {} : { strategy: this.#strategy }),
+      ...(this.#image === undefined ? {} : { image: this.#image }),
       ...(blackout === undefined ? {} : { blackout }),
       total: this.#timeline.now(),
       phases: this.#timeline.perPhase(),

@@ -1,4 +1,5 @@
 import type { Finding, Status } from '../api.ts';
+import { isStore } from '../../engine/layers.ts';
 import { narrowPaths, type Sends } from '../mtu/judge.ts';
 import type { TunnelTrial, Way } from '../probes/tunnels.ts';
 
@@ -41,8 +42,8 @@ function engine({ status: { engine: about } }: HostFacts): Finding {
 
 function storage({ storage: driver }: HostFacts): Finding[] {
   if (driver === undefined) return [];
-  if (driver === 'overlay2') return [ok('storage', driver)];
-  return [problem('storage', `the engine keeps files with ${driver}, and a move copies what overlay2 has`, 'set "storage-driver": "overlay2" in /etc/docker/daemon.json and restart the engine (its containers are not taken over)')];
+  if (isStore(driver)) return [ok('storage', driver)];
+  return [problem('storage', `the engine keeps files with ${driver}, and a move copies what overlayfs has`, 'set "storage-driver": "overlay2" in /etc/docker/daemon.json and restart the engine (its containers are not taken over)')];
 }
 
 function runtime({ status: { runtime: state } }: HostFacts): Finding[] {

@@ -41,7 +41,7 @@ describe('what the source refuses', () => {
     ['no-coat-network', { inspect: inspect({ networks: [] }) }],
     ['foreign-network', { inspect: inspect({ networks: ['shop', 'bridge'] }) }],
     ['volume', { how: 'refuse', volumes: [{ volume: { Name: 'data', Driver: 'local', Mountpoint: '/v', Labels: null, Options: null }, others: [] }] }],
-    ['storage-driver', { inspect: inspect({ GraphDriver: { Name: 'overlayfs', Data: null } }) }],
+    ['storage-driver', { inspect: inspect({ GraphDriver: { Name: 'btrfs', Data: null } }) }],
     ['no-criu', { criu: { problem: 'not found' } }],
     ['old-criu', { criu: { version: '4.1.1' } }],
     ['undumpable', { undumpable: ['io_uring'] }],
@@ -57,14 +57,15 @@ describe('what the source refuses', () => {
     expect(refusal?.message).not.toContain('undefined');
   });
 
-  test('and nothing else', () => {
+  test('and nothing else, in whichever of the two stores', () => {
+    expect(refusalAtSource(source({ inspect: inspect({ GraphDriver: { Name: 'overlayfs', Data: null } }) }))).toBeUndefined();
     expect(refusalAtSource(source())).toBeUndefined();
   });
 });
 
 const destination = (change: Partial<DestinationFacts> = {}): DestinationFacts => ({
   self: 'h2',
-  offer: { container: 'api', image: { id: 'i', ref: 'r' }, networks: [{ name: 'shop', network: '10.42.0.0-24' }], binds: [], storage: 'overlay2', architecture: 'x64', cpu: ['avx2'], memory: 1000, volumes: [], room: { layer: 1, volumes: 0, image: 0 } },
+  offer: { container: 'api', image: { id: 'i', ref: 'r', content: 'c', layers: [], digests: [], created: 0 }, networks: [{ name: 'shop', network: '10.42.0.0-24' }], binds: [], architecture: 'x64', cpu: ['avx2'], memory: 1000, volumes: [], room: { layer: 1, volumes: 0, image: 0 } },
   nameTaken: false, runtimes: ['runc', 'coat'], storage: 'overlay2', api: '1.44', architecture: 'x64', cpu: ['avx2', 'avx512f'], networks: new Set(['10.42.0.0-24']), missingBinds: [], volumes: new Map(), volumeDrivers: ['local'], disk: { missing: 0, free: 1e9 }, memoryAvailable: 1e9, criu: { version: '4.2' }, kernel: '6.18', ...change,
 });
 
@@ -72,7 +73,7 @@ describe('what the destination refuses', () => {
   test.each<[string, Partial<DestinationFacts>]>([
     ['name-taken', { nameTaken: true }],
     ['no-runtime', { runtimes: ['runc'] }],
-    ['storage-differs', { storage: 'overlayfs' }],
+    ['storage-differs', { storage: 'zfs' }],
     ['one-network', { api: '1.43', offer: { ...destination().offer, networks: ['a', 'b'].map((name) => ({ name, network: '10.42.0.0-24' })) } }],
     ['architecture', { architecture: 'arm64' }],
     ['cpu', { cpu: ['sse2'] }],
@@ -87,7 +88,8 @@ describe('what the destination refuses', () => {
     expect(refusal?.hint).toBeTruthy();
   });
 
-  test('and nothing else', () => {
+  test('and nothing else, in whichever of the two stores', () => {
+    expect(refusalAtDestination(destination({ storage: 'overlayfs' }))).toBeUndefined();
     expect(refusalAtDestination(destination())).toBeUndefined();
   });
 });
