@@ -83,8 +83,9 @@ export async function sendLog(host: HostSide, place: LogPlace, peer: Peer, id: s
     if (newest === undefined) return undefined;
     const { size } = await newest.handle.stat();
     const from = await lastEntry(newest.handle, size, place);
-    const room = roomFor(place, from, rate);
-    const filling = place.format.fill(await read(newest.handle, from, size), room).bytes;
+    const last = place.format.bare(await read(newest.handle, from, size));
+    const room = last.length + roomFor(place, from, rate);
+    const filling = place.format.fill(last, room).bytes;
     let at = 0;
     const all = async function* (): AsyncGenerator<Buffer> {
       const before = from === 0 ? [] : newest.handle.createReadStream({ autoClose: false, start: 0, end: from - 1 });
@@ -110,7 +111,7 @@ export async function sendLog(host: HostSide, place: LogPlace, peer: Peer, id: s
 export async function sendRestOfLog(host: HostSide, place: LogPlace, log: SentLog, peer: Peer, id: string): Promise<number> {
   const files = await openLog(host, place);
   try {
-    const { bytes, lost } = place.format.fill(await since(files, log), log.room);
+    const { bytes, lost } = place.format.fill(place.format.bare(await since(files, log)), log.room);
     const query = new URLSearchParams({ id, at: String(log.at), was: log.was }).toString();
     const { placed } = await peer.upload<{ placed: boolean }>(`/v1/moves/log-rest?${query}`, Readable.from([bytes], { objectMode: false }));
     return placed ? lost : bytes.length;
