@@ -22,6 +22,7 @@ export interface Inspect {
     Devices: unknown[] | null;
     DeviceRequests: unknown[] | null;
     Runtime: string;
+    LogConfig: { Type: string; Config: Record<string, string> | null };
   };
   Mounts: { Type: string; Source: string; Destination: string; Name?: string; RW?: boolean }[];
   GraphDriver: { Name: string; Data: Record<string, string> | null };

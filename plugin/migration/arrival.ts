@@ -15,12 +15,16 @@ import { runSetKey } from '../criu/setkey.ts';
 import { criuOnPath } from '../criu/wrapper.ts';
 import type { Layer } from '../engine/layers.ts';
 import type { Drain } from '../agent/peer.ts';
+import type { Inspect } from '../engine/containers.ts';
 import { isPages, type Sizes } from '../transfer/follow.ts';
 import { Intake } from '../transfer/intake.ts';
 import { Reader, readHead } from '../transfer/reader.ts';
 import { unpack } from '../transfer/tar.ts';
 import { Readable as Stream } from 'node:stream';
 import { fetchPages, type PagesOutcome } from './fetch.ts';
+import { keepInit, realSources } from './inits.ts';
+import { engineDirectory, placeOfLog } from './log/place.ts';
+import { keepLog } from './log/receive.ts';
 import type { MoverDependencies } from './ports.ts';
 import type { Preparation } from './protocol.ts';
 import { applyRemovals, type Delta } from '../transfer/delta.ts';
@@ -97,6 +101,19 @@ export class Arrival {
     const root = await this.#volume(volume);
     await empty(root);
     await unpack(root, stream, 'upper');
+  }
+
+  /** The program that Docker has put before the container's own. */
+  async init(stream: Readable): Promise<void> {
+    await keepInit(this.#deps.host, await this.#kept(), stream);
+  }
+
+  /** A file of its log. */
+  async log(stream: Readable, suffix: string): Promise<void> {
+    const { LogConfig } = this.#preparation.body['HostConfig'] as Inspect['HostConfig'];
+    const place = placeOfLog(await this.#kept(), this.#containerId, LogConfig);
+    if (!place) throw new CoatError('no-log', `the engine keeps no log of the kind ${LogConfig.Type}`);
+    await keepLog(this.#deps.host, place, suffix, stream);
   }
 
   /** Plumbs and holds the endpoints, and takes `docker start` as far as it goes without the container's memory. */
@@ -275,11 +292,18 @@ export class Arrival {
   async #adapt(bundle: string, netns: string): Promise<void> {
     const { host } = this.#deps;
     const path = host.path(`${bundle}/config.json`);
-    const { config, setKey, sysctl } = arrivalBundle(JSON.parse(await readFile(path, 'utf8')) as OciConfig, this.#options);
+    const engines = JSON.parse(await readFile(path, 'utf8')) as OciConfig;
+    const sources = await realSources(host, engines, this.#preparation.init, await this.#kept());
+    const { config, setKey, sysctl } = arrivalBundle(engines, this.#options, sources);
     await writeFile(path, JSON.stringify(config));
     for (const [name, value] of Object.entries(sysctl)) await setSysctl(host, netns, name, value);
     if (setKey) await runSetKey(host, setKey, netns, this.#containerId, bundle);
   }
+
+  async #kept(): Promise<string> {
+    return (this.#keeps ??= await engineDirectory(this.#deps.containers, this.#containerId));
+  }
+  #keeps: string | undefined;
 
   /** Where this host has a volume that is copied here. */
   async #volume(name: string): Promise<string> {

@@ -9,6 +9,10 @@ import { forgetTask } from '../criu/shim.ts';
 import type { Peer } from '../agent/peer.ts';
 import { without } from '../transfer/archive.ts';
 import { conclude, follow, isPages, type Sizes } from '../transfer/follow.ts';
+import { sendInit } from './inits.ts';
+import type { JournalEntry } from './journal.ts';
+import { findLog } from './log/place.ts';
+import { lengthOf, rateOf, type SentLog, sendLog, sendRestOfLog } from './log/send.ts';
 import type { Plan } from './plan.ts';
 import { freezeInOrder } from './standstill.ts';
 import type { MoverDependencies } from './ports.ts';
@@ -33,6 +37,8 @@ export class Departure {
   readonly #id: string;
   readonly #directory: string;
   readonly bytes = { memory: 0, state: 0, files: 0, image: 0 };
+  /** What is already there of its log. */
+  log: SentLog | undefined;
   readonly #sent: Sizes = {};
   #dump: ArmedDump | undefined;
   /** Where the images go; the destination has made it. */
@@ -89,9 +95,15 @@ export class Departure {
     return (await this.#peer.call<string[]>('/v1/moves/have', { layers: this.#plan.image.layers, digests: [digest] })).includes(digest);
   }
 
-  /** The writable layer and volumes while the container still writes; what changes meanwhile is the delta's. */
+  /** The writable layer and volumes while the container still writes; what changes meanwhile is the delta's. And what no layer has. */
   async sendFiles(signal: AbortSignal, progress: (bytes: number) => void): Promise<void> {
-    await this.#plan.trees.send(this.#peer, this.#id, signal, (bytes) => progress((this.bytes.files += bytes)));
+    const { container, trees, log } = this.#plan;
+    await trees.send(this.#peer, this.#id, signal, (bytes) => progress((this.bytes.files += bytes)));
+    if (container.init) await sendInit(this.#deps.host, container, this.#peer, this.#id, signal);
+    // last, so that little is logged between this and the freeze
+    if (!log) return;
+    const rate = rateOf(log.length, await lengthOf(this.#deps.host, log.place));
+    this.log = await sendLog(this.#deps.host, log.place, this.#peer, this.#id, rate, signal, (bytes) => progress((this.bytes.files += bytes)));
   }
 
   /** Everything of the dump that can be done before the freeze. */
@@ -219,26 +231,45 @@ export const departureDirectory = (id: string): string => `/run/coat/moves/${id}
 /**
  * Ends the container at the source once it runs elsewhere. Its processes are killed while they are frozen and die as they
  * thaw, without running another instruction; its endpoint is cut, so no peer hears of their sockets' end.
- * Volumes that were copied go with it: two that change apart would be worse than one.
+ * Volumes that were copied go with it: two that change apart would be worse than one. What it has logged last follows it before.
  *
- * @returns volumes that stay, as another container has got them meanwhile
+ * @returns what does not go as it should, a sentence each
  */
-export async function endAtSource(
-  { host, containers, volumes: engine }: MoverDependencies,
-  container: Plan['container'] | undefined,
-  { containerId, name, id, keep, volumes }: { containerId: string; name: string; id: string; keep: boolean; volumes: string[] },
-): Promise<string[]> {
+export async function endAtSource(deps: MoverDependencies, container: Plan['container'] | undefined, entry: Ended): Promise<string[]> {
+  const { host, containers, volumes: engine, self } = deps;
+  const { containerId, container: name, id, keep, volumes } = entry;
   if (container) {
     for (const pid of await processes(host, container)) kill(pid);
     await thaw(host, container);
   }
+  const complaints = await restOfLog(deps, entry);
   if (keep) {
     await containers.rename(containerId, `${name}.moved-${id.slice(0, 8)}`);
-    return [];
+    return complaints;
   }
   await containers.remove(containerId);
   const gone = await Promise.all(volumes.map((volume) => engine.remove(volume)));
-  return volumes.filter((_, i) => !gone[i]);
+  const stay = volumes.filter((_, i) => !gone[i]);
+  return [...complaints, ...stay.map((volume) => `the volume ${volume} stays on ${self} too, as another container has got it meanwhile`)];
+}
+
+type Ended = Pick<Extract<JournalEntry, { role: 'source' }>, 'containerId' | 'container' | 'id' | 'peer' | 'keep' | 'volumes' | 'log'>;
+
+/** Sends what a container that was killed has logged since the first of it was sent. The log is no reason to keep the container here. */
+async function restOfLog({ host, containers, peers }: MoverDependencies, { containerId, container, id, peer, log }: Ended): Promise<string[]> {
+  if (log === undefined) return [];
+  try {
+    // by then the engine has written and closed it (moby daemon/monitor.go, handleContainerExit)
+    const inspect = await until('the engine to know that it has ended', async () => {
+      const found = await containers.inspect(containerId);
+      return found?.State.Running ? undefined : { found };
+    }, { timeout: ENDED_MS, every: 10 });
+    const place = inspect.found && (await findLog(containers, inspect.found));
+    const lost = place === undefined ? 0 : await sendRestOfLog(host, place, log, peers.get(peer), id);
+    return lost === 0 ? [] : [`the last ${lost} bytes of the log of ${container} are lost: more was logged during the move than there was room for`];
+  } catch (error) {
+    return [`the last of the log of ${container} is lost: ${explain(error)}`];
+  }
 }
 
 function kill(pid: number): void {

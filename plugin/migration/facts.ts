@@ -1,4 +1,4 @@
-import { lstat, readdir, readFile, readlink } from 'node:fs/promises';
+import { readdir, readFile, readlink } from 'node:fs/promises';
 import { explain } from '../../driver/host/errors.ts';
 import { run } from '../../driver/host/run.ts';
 import type { HostSide } from '../criu/host.ts';
@@ -29,21 +29,6 @@ export async function undumpable(host: HostSide, pids: readonly number[]): Promi
     }
   }
   return [...found];
-}
-
-/**
- * The first of these mount points that lies behind a symbolic link of the container's own, such as `/sbin` of a merged `/usr`.
- * runc names such a mount to CRIU by the path it was given, CRIU finds it by the real one.
- */
-export async function behindLink(host: HostSide, pid: number, mountPoints: readonly string[]): Promise<string | undefined> {
-  for (const point of mountPoints) {
-    const parts = point.split('/').filter(Boolean);
-    for (let depth = 1; depth < parts.length; depth++) {
-      const stats = await lstat(host.path(`/proc/${pid}/root/${parts.slice(0, depth).join('/')}`)).catch(() => undefined);
-      if (stats?.isSymbolicLink()) return point;
-    }
-  }
-  return undefined;
 }
 
 /** CAP_SYS_RESOURCE, linux/capability.h. */

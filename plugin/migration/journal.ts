@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { readIfThere, removeIfThere, writeAtomic } from '../../driver/host/files.ts';
 import { strategies } from '../agent/api.ts';
 import { Address } from './claims.ts';
+import { SentLog } from './log/send.ts';
 
 /**
  * What a host must remember of a migration to end it right after a crash. Written before the effect it announces.
@@ -30,6 +31,8 @@ export const JournalEntry = z.discriminatedUnion('role', [
     strategy: z.enum(strategies).default('cold'),
     /** Volumes that go with it, and are removed here when it has left. */
     volumes: z.array(z.string()).default([]),
+    /** What is there of its log; the rest is sent when it has ended here. */
+    log: SentLog.optional(),
   }),
   z.object({
     role: z.literal('destination'),

@@ -7,9 +7,11 @@ import { processes } from '../criu/freezer.ts';
 import type { Inspect } from '../engine/containers.ts';
 import type { WantedImage } from '../engine/images.ts';
 import { cpuFeatures } from './cpu.ts';
-import { anonymousMemory, behindLink, criuFacts, interfaceNames, limitsReadable, residentMemory, undumpable } from './facts.ts';
+import { anonymousMemory, criuFacts, interfaceNames, limitsReadable, residentMemory, undumpable } from './facts.ts';
 import { ignoresOf } from './ignore.ts';
 import { registryDigests } from './image.ts';
+import { findLog, type LogPlace } from './log/place.ts';
+import { type Length, lengthOf } from './log/send.ts';
 import { namelessFiles } from './nameless.ts';
 import type { MoverDependencies } from './ports.ts';
 import { nameOf, refusalAtSource } from './preflight.ts';
@@ -29,6 +31,8 @@ export interface Plan {
   endpoints: Endpoint[];
   volumes: CarriedVolume[];
   trees: Trees;
+  /** Its log, where it goes along, and how long that was. */
+  log: { place: LogPlace; length: Length } | undefined;
   /** What `docker exec` has started in it, which will not move. */
   ending: string[];
   memory: number;
@@ -66,7 +70,6 @@ export async function planMove(deps: MoverDependencies, { container: ref, to, st
     coatNetworks: new Set(attached.filter(([, { NetworkID }]) => onEngine.has(NetworkID)).map(([name]) => name)),
     undumpable: [...(await undumpable(host, pids)), ...(container ? await undumpableSockets(host, container.pid, pids) : [])],
     nameless: await namelessFiles(host, pids),
-    behindLink: inspect && container ? await behindLink(host, container.pid, mountPoints(inspect)) : undefined,
     limitsReadable: await limitsReadable(host, pids),
     criu: await criuFacts(criu),
     kernel: os.release(),
@@ -81,6 +84,9 @@ export async function planMove(deps: MoverDependencies, { container: ref, to, st
   const ending = await execSessions(host, container.pid, pids, inspect.Config);
   const ignores = await ignoresOf(host, container.pid, inspect.Config['Labels']);
   const trees = await Trees.look(host, inspect, await layers.of(inspect), volumes, ignores, () => processes(host, container));
+
+  const place = await findLog(containers, inspect);
+  const log = place && { place, length: await lengthOf(host, place) };
 
   const names = await interfaceNames(host, container.pid);
   const endpoints = attached.map(([name, settings]): Endpoint => ({
@@ -104,7 +110,7 @@ export async function planMove(deps: MoverDependencies, { container: ref, to, st
     cpu: ignoreCpu ? [] : await cpuFeatures(host),
     memory,
     volumes,
-    room: { ...trees.room(), image: size },
+    room: { volumes: trees.room().volumes, layer: trees.room().layer + (log?.length.size ?? 0), image: size },
   });
   const lazy = await anonymousMemory(host, pids);
   const notLazyHere = wanted === 'cold' ? undefined : await whyNotLazy(host, await criu.find());
@@ -114,7 +120,7 @@ export async function planMove(deps: MoverDependencies, { container: ref, to, st
   const answers = await Promise.all(
     peers.others().map((peer) => peer.call('/v1/settled', { revision: 0 }, { timeout: PROBE_MS }).then(() => peer.name, () => undefined)),
   );
-  return { name: nameOf(inspect), inspect, image: carriedImage, container, endpoints, volumes, trees, ending, memory, carried, strategy: chosen, verdict, reachable: answers.filter((name) => name !== undefined) };
+  return { name: nameOf(inspect), inspect, image: carriedImage, container, endpoints, volumes, trees, log, ending, memory, carried, strategy: chosen, verdict, reachable: answers.filter((name) => name !== undefined) };
 }
 
 /** The volumes of a container, each once, and who else has them. */
@@ -125,9 +131,4 @@ async function factsOfVolumes({ volumes }: MoverDependencies, inspect: Inspect):
     return volume ? [{ volume, others: (await volumes.users(name)).filter((user) => user !== nameOf(inspect)) }] : [];
   }));
   return facts.flat();
-}
-
-/** Where the engine mounts something into the container; `--init` brings a mount of its own. */
-function mountPoints({ Mounts, HostConfig }: Inspect): string[] {
-  return [...Mounts.map(({ Destination }) => Destination), ...(HostConfig.Init === true ? ['/sbin/docker-init'] : [])];
 }

@@ -22,8 +22,6 @@ export interface SourceFacts {
   /** Names under which file descriptors of its processes go that CRIU cannot dump. */
   undumpable: readonly string[];
   nameless: Nameless;
-  /** A mount point of it that lies behind a symbolic link. */
-  behindLink: string | undefined;
   /** Whether CRIU may read the limits of its processes. */
   limitsReadable: boolean;
   criu: { version: string } | { problem: string };
@@ -85,9 +83,6 @@ function refusedHost(facts: SourceFacts, inspect: Inspect, name: string): Refusa
   const { linked, bytes } = facts.nameless;
   if (linked !== undefined) return refuse('deleted-link', `a process of ${name} holds ${linked} open, which was deleted while the file has another name, and CRIU cannot find it by that`, 'have it open the file by a name that stays');
   if (bytes > GHOSTS) return refuse('deleted-files', `processes of ${name} hold ${mebibytes(bytes)} of deleted files open, and ${mebibytes(GHOSTS)} is what CRIU may carry over`, 'have them close those files');
-  if (facts.behindLink) {
-    return refuse('mount-behind-link', `${name} has a mount at ${facts.behindLink}, whose path is a symbolic link in its image, and CRIU cannot find it there`, facts.behindLink === '/sbin/docker-init' ? 'run it without --init' : 'mount it at its real path');
-  }
   if (!facts.limitsReadable) {
     return refuse('no-sys-resource', `${name} runs processes of other users than root, whose limits root of ${facts.self} may not read`, 'CRIU needs CAP_SYS_RESOURCE there; give it to this machine, or run the container as root');
   }

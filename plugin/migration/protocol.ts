@@ -14,6 +14,8 @@ import { CarriedVolume } from './volumes.ts';
  *     known      ImageKnown → { there }   whether it has become that image
  *     prepare    Preparation             container created, endpoints known
  *     files      tar of the writable layer, first pass; and of each volume that is copied
+ *     init       the program that Docker has put before the container's own (`--init`)
+ *     log        its log so far, file by file
  *     ready      → {}                    endpoints plumbed and held, runtime waiting
  *     arm        Arming → {}             `runc restore` is started and waits at CRIU's door; calls back:
  *     images       ←                     a tunnel for CRIU's images, memory and all, followed while they are dumped
@@ -22,6 +24,7 @@ import { CarriedVolume } from './volumes.ts';
  *     land       → Arrival               answered when everything has come and was restored and committed; with `postcopy`, calls back:
  *     pages        ←                     a tunnel for memory out of the frozen processes, see transfer/pages.ts; made again when it breaks
  *     lends        ← → Lending           whether the source still has it
+ *     log-rest   → whether it found its place; after the commit, when the container has ended at the source
  *     outcome    → Outcome               what became of it; afterwards it cannot become anything else
  *     signal     Signal → {}             what the container was sent at the source when it had gone over
  */
@@ -84,6 +87,8 @@ export const Preparation = z.object({
   container: z.string(),
   image: WantedImage,
   body: z.record(z.string(), z.unknown()),
+  /** Whether its first process is Docker's, which comes along. */
+  init: z.boolean(),
   endpoints: z.array(Endpoint),
   memory: z.number(),
   /** What of it comes with the images. */

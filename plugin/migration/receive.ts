@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { access } from 'node:fs/promises';
 import os from 'node:os';
+import type { Readable } from 'node:stream';
 import { CoatError, explain } from '../../driver/host/errors.ts';
 import { KeyedQueue } from '../../driver/host/queue.ts';
 import { addressesOf } from '../../driver/overlay/records.ts';
@@ -15,6 +16,8 @@ import { fetchPages, type PagesOutcome } from './fetch.ts';
 import { isStore } from '../engine/layers.ts';
 import type { JournalEntry } from './journal.ts';
 import { ImageIntake } from './image.ts';
+import { findLog } from './log/place.ts';
+import { keepRestOfLog } from './log/receive.ts';
 import { giveUp, lodgings, makeVolumes, missingRoom, volumesThere } from './lodging.ts';
 import type { MoverDependencies } from './ports.ts';
 import { refusalAtDestination } from './preflight.ts';
@@ -55,6 +58,9 @@ export class Receiver {
       return inTurn(preparation.id, () => this.#prepare(preparation, from));
     });
     routes.upload('/v1/moves/files', (stream, query) => inTurn(idOf(query), () => this.#arrival(idOf(query)).files(stream, query.get('volume') ?? undefined).then(() => ({}))));
+    routes.upload('/v1/moves/init', (stream, query) => inTurn(idOf(query), () => this.#arrival(idOf(query)).init(stream).then(() => ({}))));
+    routes.upload('/v1/moves/log', (stream, query) => inTurn(idOf(query), () => this.#arrival(idOf(query)).log(stream, query.get('suffix') ?? '').then(() => ({}))));
+    routes.upload('/v1/moves/log-rest', (stream, query) => inTurn(idOf(query), () => this.#restOfLog(idOf(query), Number(query.get('at')), query.get('was') ?? '', stream)));
     routes.call('/v1/moves/ready', (body) => inTurn(parse(Reference, body).id, () => this.#arrival(parse(Reference, body).id).ready().then(() => ({}))));
     routes.call('/v1/moves/arm', (body) => {
       const { id, descriptors } = parse(Arming, body);
@@ -229,6 +235,16 @@ export class Receiver {
     return {};
   }
 
+  /** What the container had logged at the source when that was asked last. */
+  async #restOfLog(id: string, at: number, was: string, stream: Readable): Promise<{ placed: boolean }> {
+    const entry = await this.#entry(id);
+    const inspect = entry?.state === 'running' && entry.containerId !== undefined ? await this.#deps.containers.inspect(entry.containerId) : undefined;
+    const place = inspect && (await findLog(this.#deps.containers, inspect));
+    const placed = place !== undefined && (await keepRestOfLog(this.#deps.host, place, at, was, stream));
+    if (!placed) stream.resume();
+    return { placed };
+  }
+
   async #finish(id: string): Promise<Record<string, never>> {
     this.#entries.delete(id);
     await this.#deps.journal.remove(id);
@@ -250,7 +266,7 @@ export class Receiver {
   /** An arrival of an earlier life of this agent: enough of it to clear it away. */
   async #stranded(entry: Entry, containerId: string): Promise<Arrival> {
     const blank = { name: '', prefixLength: 0, mac: '', interfaceName: '' };
-    return new Arrival(this.#deps, { ...entry, source: entry.peer, memory: 0, carried: 0, volumes: [], strategy: 'cold', image: { id: '', ref: '', content: '', layers: [], digests: [], created: 0 }, body: {}, endpoints: entry.endpoints.map((endpoint) => ({ ...blank, ...endpoint })) }, containerId);
+    return new Arrival(this.#deps, { ...entry, source: entry.peer, memory: 0, carried: 0, volumes: [], strategy: 'cold', image: { id: '', ref: '', content: '', layers: [], digests: [], created: 0 }, body: {}, init: false, endpoints: entry.endpoints.map((endpoint) => ({ ...blank, ...endpoint })) }, containerId);
   }
 
   #arrival(id: string): Arrival {

@@ -67,8 +67,9 @@ export async function recoverSource(deps: MoverDependencies, entry: SourceEntry)
         const pages = await lend(deps, entry);
         if (pages !== 'whole') log.error({ migration: entry.id, container: entry.container, why: pages }, 'a container that was moved is lost');
       }
-      if (state === 'running') await endAtSource(deps, container, { ...entry, name: entry.container });
-      else await back();
+      if (state === 'running') {
+        for (const complaint of await endAtSource(deps, container, entry)) log.warn({ migration: entry.id, complaint }, 'a container that was moved has not left as it should');
+      } else await back();
       await unmountMemory(host, departureDirectory(entry.id));
       await peers.get(entry.peer).call('/v1/moves/finish', { id: entry.id });
       await journal.remove(entry.id);

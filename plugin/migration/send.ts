@@ -124,7 +124,8 @@ export class Move {
       id: this.id,
       container: plan.name,
       image: plan.image,
-      body: destinationBody(inspect),
+      body: destinationBody(inspect, plan.container.init),
+      init: plan.container.init,
       endpoints,
       memory: plan.memory,
       carried: plan.carried,
@@ -165,6 +166,7 @@ export class Move {
 
     this.#enter('copying');
     await step('send files', () => departure.sendFiles(this.#signal, this.#progress('files')));
+    entry.log = departure.log;
     undo.add('memory', () => departure.cleanUp());
     await allOf([
       step('ready at destination', () => peer.call('/v1/moves/ready', { id: this.id }, { signal: this.#signal, timeout: 60_000 })),
@@ -278,9 +280,7 @@ export class Move {
 
   async #cleanUp(plan: Plan, entry: SourceEntry, departure: Departure): Promise<void> {
     for (const signal of this.#signals) await this.#deps.peers.get(entry.peer).call('/v1/moves/signal', { id: this.id, signal });
-    for (const volume of await endAtSource(this.#deps, plan.container, { ...entry, name: plan.name })) {
-      this.#warn(`the volume ${volume} stays on ${this.#deps.self} too, as another container has got it meanwhile`);
-    }
+    for (const complaint of await endAtSource(this.#deps, plan.container, entry)) this.#warn(complaint);
     await departure.cleanUp();
     await this.#deps.peers.get(entry.peer).call('/v1/moves/finish', { id: this.id });
     await this.#deps.journal.remove(this.id);

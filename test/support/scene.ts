@@ -62,7 +62,6 @@ export class Peer extends Container {
 
   /** How many answers it has had so far. */
   async answers(): Promise<number> {
-    // its log begins anew, with nothing, where it has moved to
     const lines = async (): Promise<string[]> => (await this.logs()).split('\n').filter(Boolean);
     const before = (await lines()).length;
     await this.docker('kill', '--signal', 'USR1');
