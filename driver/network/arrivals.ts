@@ -1,10 +1,12 @@
 import { CoatError, explain } from '../host/errors.ts';
 import { Undo } from '../host/undo.ts';
+import { deliver } from '../kernel/deliver.ts';
 import { closeHold, openHold } from '../kernel/hold.ts';
-import { createNetns, forgetWaysOut, removeNetns, setUpInside, takeUp } from '../kernel/netns.ts';
+import { createNetns, forgetWaysOut, netnsPath, removeNetns, setUpInside, takeUp } from '../kernel/netns.ts';
+import type { Datagram } from '../kernel/packets.ts';
 import { createVeth, linkExists, removeInterface } from '../kernel/veth.ts';
 import { linkOf, portName } from '../overlay/names.ts';
-import type { Network } from '../overlay/records.ts';
+import { addressesOf, type Network } from '../overlay/records.ts';
 import { arrivalId, type Arrival, type Endpoint } from './local.ts';
 import type { Room } from './room.ts';
 
@@ -77,6 +79,19 @@ export async function release(room: Room, key: string, ip: string): Promise<void
   void save(room, record.link, { held: false })
     .then(() => tidy(room, record))
     .catch((error: unknown) => room.log.warn({ reason: explain(error), ip }, 'the name of a network namespace stays in place'));
+}
+
+/**
+ * Gives an arrival datagrams that had reached it where it comes from, ahead of those that are held here. Its sockets must be there.
+ *
+ * @returns how many it could not be given
+ */
+export async function putIn(room: Room, key: string, ip: string, datagrams: readonly Datagram[]): Promise<number> {
+  const record = plumbed(room, key, ip);
+  const network = room.replica.networks.get(key);
+  if (!network || record.netns === undefined) return datagrams.length;
+  const { mac, netns, link } = record;
+  return deliver({ port: portName(link), here: room.kernel.netns, mac, addresses: addressesOf(record), inside: room.hostRoot + netnsPath(netns), mtu: network.mtu }, datagrams);
 }
 
 /** Gives an arrival up: its port, its namespace's name and the record go. An unknown one is fine. */

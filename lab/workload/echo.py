@@ -1,6 +1,6 @@
 """A TCP server that sends back what it gets. `echo.py [--host ADDRESS] [--port 7000] [--udp] [--mb 0] [--write NAME]`
 
---udp does the same with datagrams (IPv4); --mb keeps so many MiB of incompressible memory resident; --write NAME appends to a file now
+--udp does the same with datagrams; --mb keeps so many MiB of incompressible memory resident; --write NAME appends to a file now
 and then, so that the container's own files change while it runs. --host :: is for IPv6 and IPv4 at once.
 """
 import argparse
@@ -42,13 +42,13 @@ def return_datagrams():
         datagrams.sendto(data, sender)
 
 
+six = ":" in options.host
 if options.udp:
-    datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    datagrams.bind(("", options.port))
+    datagrams = socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_DGRAM)
+    datagrams.bind((options.host, options.port))
     threading.Thread(target=return_datagrams, daemon=True).start()
 if options.write:
     threading.Thread(target=scribble, daemon=True).start()
-six = ":" in options.host
 server = socket.create_server((options.host, options.port), family=socket.AF_INET6 if six else socket.AF_INET, dualstack_ipv6=six, backlog=1024)
 print("ready", flush=True)
 while True:

@@ -2,7 +2,9 @@ import { readFile } from 'node:fs/promises';
 import type { Duplex } from 'node:stream';
 import { CoatError, codeOf, explain } from '../../driver/host/errors.ts';
 import { until } from '../../driver/host/until.ts';
+import { addressesOf } from '../../driver/overlay/records.ts';
 import { armDump, type ArmedDump, DESCRIPTORS, forgetDump } from '../criu/dump.ts';
+import { kill } from '../criu/ending.ts';
 import { isFrozen, processes, thaw } from '../criu/freezer.ts';
 import { linkPages, mountMemory, PAGES, releaseMemory, reserveMemory, unmountMemory } from '../criu/memory.ts';
 import { forgetTask } from '../criu/shim.ts';
@@ -12,6 +14,7 @@ import type { Plan } from './plan.ts';
 import { freezeInOrder } from './standstill.ts';
 import type { MoverDependencies } from './ports.ts';
 import type { Arrival } from './protocol.ts';
+import { keepUnread } from './unread.ts';
 
 /** Changed files, what is asked meanwhile, and one to spare. */
 const CONNECTIONS = 3;
@@ -127,11 +130,13 @@ export class Departure {
     await Promise.all(this.#plan.endpoints.map(({ network, ip }) => this.#deps.overlay.uncut(network, ip)));
   }
 
-  /** Dumps, and sends what is dumped while it is. */
-  async dump(step: <T>(name: string, work: () => Promise<T>) => Promise<T>): Promise<void> {
+  /** Dumps, and sends what is dumped while it is. @returns what is left behind, as a sentence */
+  async dump(step: <T>(name: string, work: () => Promise<T>) => Promise<T>): Promise<string | undefined> {
     const { host } = this.#deps;
     if (!this.#way) throw new CoatError('no-way', `${this.#peer.name} has not asked for the container's state`);
     releaseMemory(host, this.#reserve);
+    // ahead of CRIU, which is not to see the sockets as they are for it
+    const missed = await keepUnread(this.#deps, this.#plan.container, this.#plan.endpoints.flatMap(addressesOf), `${this.#directory}/images`);
     const dumped = step('dump', () => this.#dump!.fire());
     const sent = step('send images', () => follow(host.path(`${this.#directory}/images`), dumped, this.#sent, this.#way!));
     sent.catch(() => undefined);
@@ -145,6 +150,7 @@ export class Departure {
       throw new CoatError('peer-lost', `the connection to ${this.#peer.name} broke while the container's state was sent`, { hint: `look whether ${this.#peer.name} and its agent are up, and try again`, cause });
     });
     for (const [name, size] of Object.entries(this.#sent)) this.bytes[isPages(name) ? 'memory' : 'state'] += size;
+    return missed;
   }
 
   async sendDelta(signal: AbortSignal): Promise<void> {
@@ -211,12 +217,4 @@ export async function endAtSource(
   await containers.remove(containerId);
   const gone = await Promise.all(volumes.map((volume) => engine.remove(volume)));
   return volumes.filter((_, i) => !gone[i]);
-}
-
-function kill(pid: number): void {
-  try {
-    process.kill(pid, 'SIGKILL');
-  } catch {
-    // it has ended already
-  }
 }
