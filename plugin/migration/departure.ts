@@ -10,7 +10,9 @@ import { linkPages, mountMemory, PAGES, releaseMemory, reserveMemory, unmountMem
 import { forgetTask } from '../criu/shim.ts';
 import type { Peer } from '../agent/peer.ts';
 import { conclude, follow, isPages, type Sizes } from '../transfer/follow.ts';
+import { stopped } from './facts.ts';
 import type { Plan } from './plan.ts';
+import { refusedStopped } from './preflight.ts';
 import { freezeInOrder } from './standstill.ts';
 import type { MoverDependencies } from './ports.ts';
 import type { Arrival } from './protocol.ts';
@@ -95,10 +97,12 @@ export class Departure {
     await Promise.all(Array.from({ length: CONNECTIONS }, () => this.#peer.call('/v1/ping', {})));
   }
 
-  /** @throws CoatError `paused` where somebody else holds its processes, who would not like them thawed here or running there */
+  /** @throws CoatError `paused` where somebody else holds its processes, who would not like them thawed here or running there; `stopped-process` */
   async mustRun(): Promise<void> {
     const held = await isFrozen(this.#deps.host, this.#plan.container).catch(() => false);
     if (held) throw new CoatError('paused', `${this.#plan.name} was paused meanwhile`, { hint: `docker unpause ${this.#plan.name}, and move it again` });
+    const { host } = this.#deps;
+    if (await stopped(host, this.#plan.container, await processes(host, this.#plan.container))) throw refusedStopped(this.#plan.name);
   }
 
   freeze(): Promise<void> {

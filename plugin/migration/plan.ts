@@ -6,7 +6,7 @@ import { whyNotLazy } from '../criu/features.ts';
 import { processes } from '../criu/freezer.ts';
 import type { Inspect } from '../engine/containers.ts';
 import { cpuFeatures } from './cpu.ts';
-import { anonymousMemory, behindLink, criuFacts, interfaceNames, limitsReadable, residentMemory, undumpable } from './facts.ts';
+import { anonymousMemory, behindLink, criuFacts, interfaceNames, limitsReadable, residentMemory, stopped, undumpable } from './facts.ts';
 import { ignoresOf } from './ignore.ts';
 import { namelessFiles } from './nameless.ts';
 import type { MoverDependencies } from './ports.ts';
@@ -63,6 +63,7 @@ export async function planMove(deps: MoverDependencies, { container: ref, to, st
     undumpable: [...(await undumpable(host, pids)), ...(container ? await undumpableSockets(host, container.pid, pids) : [])],
     nameless: await namelessFiles(host, pids),
     behindLink: inspect && container ? await behindLink(host, container.pid, mountPoints(inspect)) : undefined,
+    stopped: container !== undefined && (await stopped(host, container, pids)),
     limitsReadable: await limitsReadable(host, pids),
     criu: await criuFacts(criu),
     kernel: os.release(),

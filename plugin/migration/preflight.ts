@@ -23,6 +23,8 @@ export interface SourceFacts {
   nameless: Nameless;
   /** A mount point of it that lies behind a symbolic link. */
   behindLink: string | undefined;
+  /** Whether a process is stopped where CRIU would wait for it for ever. */
+  stopped: boolean;
   /** Whether CRIU may read the limits of its processes. */
   limitsReadable: boolean;
   criu: { version: string } | { problem: string };
@@ -87,12 +89,16 @@ function refusedHost(facts: SourceFacts, inspect: Inspect, name: string): Refusa
   if (facts.behindLink) {
     return refuse('mount-behind-link', `${name} has a mount at ${facts.behindLink}, whose path is a symbolic link in its image, and CRIU cannot find it there`, facts.behindLink === '/sbin/docker-init' ? 'run it without --init' : 'mount it at its real path');
   }
+  if (facts.stopped) return refusedStopped(name);
   if (!facts.limitsReadable) {
     return refuse('no-sys-resource', `${name} runs processes of other users than root, whose limits root of ${facts.self} may not read`, 'CRIU needs CAP_SYS_RESOURCE there; give it to this machine, or run the container as root');
   }
   if (!facts.imageThere) return refuse('image-gone', `the image of ${name} (${inspect.Config.Image}) is no longer on ${facts.self}, so it can neither be found nor sent`, 'pull or load the image here or on the destination first');
   return undefined;
 }
+
+export const refusedStopped = (name: string): Refusal =>
+  refuse('stopped-process', `a process of ${name} is stopped, and CRIU cannot dump it so from a host with cgroup v1`, `let it go on first: docker kill --signal CONT ${name}, or kill -CONT inside`);
 
 /**
  * Whether this CRIU dumps and restores TCP sockets on this kernel. From Linux 6.16 on it takes CRIU 4.2

@@ -6,6 +6,9 @@ import { inPhase, slow } from '../support/moves.ts';
 import { create } from '../support/networks.ts';
 import { type Container, type Scene, scene, WORKLOAD } from '../support/scene.ts';
 
+/** While the container has this file, its server reads nothing. */
+const HALT = '/srv/halt';
+
 /** An echo server, and a peer of it that sends numbered datagrams. */
 class Exchange {
   readonly server: Container;
@@ -18,19 +21,19 @@ class Exchange {
   }
 
   static async begin(scene: Scene, address?: (server: Container) => Promise<string>, program: string[] = []): Promise<Exchange> {
-    const server = await scene.echo(h1, { program: ['--udp', ...program] });
+    const server = await scene.echo(h1, { program: ['--udp', '--unless', HALT, ...program] });
     const peer = await scene.run(h3, 'peer', ['python3', '/w/datagrams.py', address ? await address(server) : server.ip], WORKLOAD);
     await peer.says('ready');
     return new Exchange(server, peer);
   }
 
   /** The server reads nothing until it is told to {@link goOn}. */
-  async standStill(): Promise<void> {
-    await this.server.docker('kill', '--signal', 'STOP');
+  async halt(): Promise<void> {
+    await this.server.exec('touch', HALT);
   }
 
   async goOn(): Promise<void> {
-    await this.server.docker('kill', '--signal', 'CONT');
+    await this.server.exec('rm', HALT);
   }
 
   /** The peer sends more, which all have come to the server's host when this returns. */
@@ -54,7 +57,7 @@ class Exchange {
 
   /** A move with unread datagrams, and more that come when it is over. */
   async movesTo(host: LabHost): Promise<void> {
-    await this.standStill();
+    await this.halt();
     await this.send();
     const before = await this.unread();
     expect(before).toBeGreaterThan(0);
@@ -84,7 +87,7 @@ test('the same by IPv6', scene(async (scene) => {
 test('a move that is taken back loses none', scene(async (scene) => {
   const exchange = await Exchange.begin(scene, undefined, ['--mb=24']);
   await slow(scene, h2, '40mbit');
-  await exchange.standStill();
+  await exchange.halt();
   await exchange.send();
   const move = migrate(h1, exchange.server.name, 'h2');
   await inPhase(h1, exchange.server.name, 'frozen');
