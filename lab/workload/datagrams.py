@@ -1,6 +1,6 @@
 """A client of a UDP echo server that counts: `datagrams.py ADDRESS [--port 7000]`
 
-On SIGUSR1 it sends 50 more numbered datagrams, of 6 bytes and of 4000 in turn, without waiting for answers, and prints how many it has sent so far. On SIGTERM
+On SIGUSR1 it sends 20 more numbered datagrams, of 6 bytes and of 4000 in turn, without waiting for answers, and prints how many it has sent so far. On SIGTERM
 it sends a last one, and when that is back prints as JSON the numbers of all that have come back before, in their order.
 """
 import argparse
@@ -9,7 +9,8 @@ import os
 import signal
 import socket
 
-BATCH = 50
+# of which two are what the buffer of a socket has room for
+BATCH = 20
 LAST = b"last"
 
 options = argparse.ArgumentParser()

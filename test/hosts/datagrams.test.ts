@@ -39,7 +39,7 @@ class Exchange {
   /** The peer sends more, which all have come to the server's host when this returns. */
   async send(): Promise<void> {
     await this.#peer.docker('kill', '--signal', 'USR1');
-    await this.#peer.says(`sent ${(this.#sent += 50)}`);
+    await this.#peer.says(`sent ${(this.#sent += 20)}`);
   }
 
   /** Bytes that the server has not read. */
