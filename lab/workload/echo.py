@@ -1,6 +1,6 @@
 """A TCP server that sends back what it gets. `echo.py [--host ADDRESS] [--port 7000] [--udp] [--unless NAME] [--mb 0] [--write NAME]`
 
---udp does the same with datagrams, but reads none while there is the file --unless; --mb keeps so many MiB of incompressible memory resident; --write NAME appends to a file now
+--udp does the same with datagrams, but with --unless reads none while there is that file, and at most one every 2 ms; --mb keeps so many MiB of incompressible memory resident; --write NAME appends to a file now
 and then, so that the container's own files change while it runs. --host :: is for IPv6 and IPv4 at once.
 """
 import argparse
@@ -44,6 +44,8 @@ def return_datagrams():
         try:
             data, sender = datagrams.recvfrom(65536, socket.MSG_DONTWAIT if options.unless else 0)
             datagrams.sendto(data, sender)
+            if options.unless:
+                time.sleep(0.002)
         except BlockingIOError:
             time.sleep(0.01)
 
