@@ -2,6 +2,7 @@ import { mkdir, readFile, unlink, writeFile } from 'node:fs/promises';
 import type { Duplex, Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CoatError, explain } from '../../driver/host/errors.ts';
+import type { Datagram } from '../../driver/kernel/packets.ts';
 import { restoreActions, writeActions } from '../criu/actions.ts';
 import { arrivalBundle, type OciConfig, RESTORE_OPTIONS } from '../criu/bundle.ts';
 import { Door } from '../criu/door.ts';
@@ -30,6 +31,7 @@ import type { Preparation } from './protocol.ts';
 import { applyRemovals, type Delta } from '../transfer/delta.ts';
 import { empty } from './lodging.ts';
 import { Timeline } from './timeline.ts';
+import { byEndpoint, DATAGRAMS, readUnread } from './unread.ts';
 
 /** How long the engine may take from `docker start` to calling the runtime, in ms. */
 const RUNTIME_CALLED_MS = 30_000;
@@ -66,6 +68,9 @@ export class Arrival {
   #pages: LazyPages | undefined;
   /** Where its pages will come from. */
   #pageWay: Promise<Duplex> | undefined;
+  /** What it had got and not read where it comes from, and how many of those it could not be given. */
+  #unread: Datagram[] = [];
+  #undelivered = 0;
   /** What becomes of the memory that comes after the commit. */
   fetched: Promise<PagesOutcome> | undefined;
 
@@ -196,8 +201,9 @@ export class Arrival {
   }
 
   /** Waits for everything, and restores it. When this returns the container runs here, unheard: its frames are held. */
-  async restore(): Promise<{ memory: number; state: number }> {
+  async restore(): Promise<{ memory: number; state: number; warning?: string | undefined }> {
     const received = (await this.#images) ?? {};
+    if (received[DATAGRAMS] !== undefined) this.#unread = await readUnread(this.#deps.host, `${this.#directory}/images`);
     if (this.#pages) {
       await this.timeline.step('ready for memory', () => this.#pages!.ready(Object.keys(received), this.#heldInventory));
       this.fetched = fetchPages(this.#deps, { id: this.#preparation.id, source: this.#preparation.source, containerId: this.#containerId, directory: this.#directory, way: this.#pageWay });
@@ -206,7 +212,8 @@ export class Arrival {
     releaseMemory(this.#deps.host, `${this.#directory}/${RESERVES[1]}`);
     await this.timeline.step('restore', () => this.#offering(() => this.#restored()));
     const total = (pages: boolean): number => Object.keys(received).reduce((sum, name) => sum + (isPages(name) === pages ? received[name]! : 0), 0);
-    return { memory: total(true), state: total(false) };
+    const lost = this.#undelivered;
+    return { memory: total(true), state: total(false), ...(lost > 0 ? { warning: `${lost} ${lost === 1 ? 'datagram' : 'datagrams'} that had come and ${lost === 1 ? 'was' : 'were'} not read yet could not be put in again` } : {}) };
   }
 
   /**
@@ -224,6 +231,8 @@ export class Arrival {
       await Promise.all([this.timeline.step('… until ready', () => heard('ready')), this.timeline.step('… until start', () => heard('start'))]);
       // without it the memory that is missing would be zeroes
       if (this.lazy && !pagerAlive(this.#deps.host, this.#directory)) throw new Error('what fetches its memory has ended');
+      // its sockets are there, and no program of it can find them empty
+      if (this.#unread.length > 0) this.#undelivered = await this.timeline.step('… unread datagrams', () => this.#putIn());
       this.#door!.go();
       await this.timeline.step('… until it runs', () => heard('resumes'));
     } catch (error) {
@@ -231,6 +240,19 @@ export class Arrival {
       await this.#letGo(explain(error)).catch(() => undefined);
       throw await this.#restoreFailed(error);
     }
+  }
+
+  /** Gives it what had come to it before the freeze. @returns how many datagrams it could not be given */
+  async #putIn(): Promise<number> {
+    const { overlay, log } = this.#deps;
+    let failed = 0;
+    for (const [{ network, ip }, datagrams] of byEndpoint(this.#unread, this.#preparation.endpoints)) {
+      failed += await overlay.putIn(network, ip, datagrams).catch((error: unknown) => {
+        log.warn({ migration: this.#preparation.id, reason: explain(error) }, 'datagrams could not be put in');
+        return datagrams.length;
+      });
+    }
+    return failed;
   }
 
   /** Lets the frames in that peers sent meanwhile. @returns when the first went, by this timeline's clock */

@@ -2,22 +2,27 @@ import { readFile } from 'node:fs/promises';
 import type { Duplex } from 'node:stream';
 import { CoatError, codeOf, explain } from '../../driver/host/errors.ts';
 import { until } from '../../driver/host/until.ts';
+import { addressesOf } from '../../driver/overlay/records.ts';
 import { armDump, type ArmedDump, DESCRIPTORS, forgetDump } from '../criu/dump.ts';
+import { kill } from '../criu/ending.ts';
 import { isFrozen, processes, thaw } from '../criu/freezer.ts';
 import { linkPages, mountMemory, PAGES, releaseMemory, reserveMemory, unmountMemory } from '../criu/memory.ts';
 import { forgetTask } from '../criu/shim.ts';
 import type { Peer } from '../agent/peer.ts';
 import { without } from '../transfer/archive.ts';
 import { conclude, follow, isPages, type Sizes } from '../transfer/follow.ts';
+import { stopped } from './facts.ts';
 import { sendInit } from './inits.ts';
 import type { JournalEntry } from './journal.ts';
 import { findLog } from './log/place.ts';
 import { lengthOf, rateOf, type SentLog, sendLog, sendRestOfLog } from './log/send.ts';
 import type { Plan } from './plan.ts';
+import { refusedStopped } from './preflight.ts';
 import { freezeInOrder } from './standstill.ts';
 import type { MoverDependencies } from './ports.ts';
 import { nameFor, notTaken } from './image.ts';
 import type { Arrival, ImagePulled } from './protocol.ts';
+import { keepUnread } from './unread.ts';
 
 /** Changed files, what is asked meanwhile, and one to spare. */
 const CONNECTIONS = 3;
@@ -132,10 +137,12 @@ export class Departure {
     await Promise.all(Array.from({ length: CONNECTIONS }, () => this.#peer.call('/v1/ping', {})));
   }
 
-  /** @throws CoatError `paused` where somebody else holds its processes, who would not like them thawed here or running there */
+  /** @throws CoatError `paused` where somebody else holds its processes, who would not like them thawed here or running there; `stopped-process` */
   async mustRun(): Promise<void> {
     const held = await isFrozen(this.#deps.host, this.#plan.container).catch(() => false);
     if (held) throw new CoatError('paused', `${this.#plan.name} was paused meanwhile`, { hint: `docker unpause ${this.#plan.name}, and move it again` });
+    const { host } = this.#deps;
+    if (await stopped(host, this.#plan.container, await processes(host, this.#plan.container))) throw refusedStopped(this.#plan.name);
   }
 
   freeze(): Promise<void> {
@@ -167,11 +174,13 @@ export class Departure {
     await Promise.all(this.#plan.endpoints.map(({ network, ip }) => this.#deps.overlay.uncut(network, ip)));
   }
 
-  /** Dumps, and sends what is dumped while it is. */
-  async dump(step: <T>(name: string, work: () => Promise<T>) => Promise<T>): Promise<void> {
+  /** Dumps, and sends what is dumped while it is. @returns what is left behind, as a sentence */
+  async dump(step: <T>(name: string, work: () => Promise<T>) => Promise<T>): Promise<string | undefined> {
     const { host } = this.#deps;
     if (!this.#way) throw new CoatError('no-way', `${this.#peer.name} has not asked for the container's state`);
     releaseMemory(host, this.#reserve);
+    // ahead of CRIU, which is not to see the sockets as they are for it
+    const missed = await keepUnread(this.#deps, this.#plan.container, this.#plan.endpoints.flatMap(addressesOf), `${this.#directory}/images`);
     const dumped = step('dump', () => this.#dump!.fire());
     const sent = step('send images', () => follow(host.path(`${this.#directory}/images`), dumped, this.#sent, this.#way!));
     sent.catch(() => undefined);
@@ -185,6 +194,7 @@ export class Departure {
       throw new CoatError('peer-lost', `the connection to ${this.#peer.name} broke while the container's state was sent`, { hint: `look whether ${this.#peer.name} and its agent are up, and try again`, cause });
     });
     for (const [name, size] of Object.entries(this.#sent)) this.bytes[isPages(name) ? 'memory' : 'state'] += size;
+    return missed;
   }
 
   async sendDelta(signal: AbortSignal): Promise<void> {
@@ -269,13 +279,5 @@ async function restOfLog({ host, containers, peers }: MoverDependencies, { conta
     return lost === 0 ? [] : [`the last ${lost} bytes of the log of ${container} are lost: more was logged during the move than there was room for`];
   } catch (error) {
     return [`the last of the log of ${container} is lost: ${explain(error)}`];
-  }
-}
-
-function kill(pid: number): void {
-  try {
-    process.kill(pid, 'SIGKILL');
-  } catch {
-    // it has ended already
   }
 }

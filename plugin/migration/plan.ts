@@ -7,7 +7,7 @@ import { processes } from '../criu/freezer.ts';
 import type { Inspect } from '../engine/containers.ts';
 import type { WantedImage } from '../engine/images.ts';
 import { cpuFeatures } from './cpu.ts';
-import { anonymousMemory, criuFacts, interfaceNames, limitsReadable, residentMemory, undumpable } from './facts.ts';
+import { anonymousMemory, criuFacts, interfaceNames, limitsReadable, residentMemory, stopped, undumpable } from './facts.ts';
 import { ignoresOf } from './ignore.ts';
 import { registryDigests } from './image.ts';
 import { findLog, type LogPlace } from './log/place.ts';
@@ -70,6 +70,7 @@ export async function planMove(deps: MoverDependencies, { container: ref, to, st
     coatNetworks: new Set(attached.filter(([, { NetworkID }]) => onEngine.has(NetworkID)).map(([name]) => name)),
     undumpable: [...(await undumpable(host, pids)), ...(container ? await undumpableSockets(host, container.pid, pids) : [])],
     nameless: await namelessFiles(host, pids),
+    stopped: container !== undefined && (await stopped(host, container, pids)),
     limitsReadable: await limitsReadable(host, pids),
     criu: await criuFacts(criu),
     kernel: os.release(),

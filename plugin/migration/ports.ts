@@ -1,5 +1,6 @@
 import type { Log } from '../../driver/host/log.ts';
 import type { ArrivalRequest } from '../../driver/network/arrivals.ts';
+import type { Datagram } from '../../driver/kernel/packets.ts';
 import type { Store } from '../../driver/store/store.ts';
 import type { Peers } from '../agent/peer.ts';
 import type { HostSide } from '../criu/host.ts';
@@ -17,6 +18,8 @@ export interface Overlay {
   expect(arrival: ArrivalRequest): Promise<void>;
   /** From now on its frames that reach this host are held, whatever the records say. */
   accept(network: string, ip: string): Promise<void>;
+  /** Gives an expected endpoint datagrams ahead of those that are held; its sockets must be there. @returns how many it could not be given */
+  putIn(network: string, ip: string, datagrams: readonly Datagram[]): Promise<number>;
   /** Lets the held frames go, in order. */
   release(network: string, ip: string): Promise<void>;
   /** Gives an expected endpoint up: nothing of it stays. */

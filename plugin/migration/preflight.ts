@@ -22,6 +22,8 @@ export interface SourceFacts {
   /** Names under which file descriptors of its processes go that CRIU cannot dump. */
   undumpable: readonly string[];
   nameless: Nameless;
+  /** Whether a process is stopped where CRIU would wait for it for ever. */
+  stopped: boolean;
   /** Whether CRIU may read the limits of its processes. */
   limitsReadable: boolean;
   criu: { version: string } | { problem: string };
@@ -83,12 +85,16 @@ function refusedHost(facts: SourceFacts, inspect: Inspect, name: string): Refusa
   const { linked, bytes } = facts.nameless;
   if (linked !== undefined) return refuse('deleted-link', `a process of ${name} holds ${linked} open, which was deleted while the file has another name, and CRIU cannot find it by that`, 'have it open the file by a name that stays');
   if (bytes > GHOSTS) return refuse('deleted-files', `processes of ${name} hold ${mebibytes(bytes)} of deleted files open, and ${mebibytes(GHOSTS)} is what CRIU may carry over`, 'have them close those files');
+  if (facts.stopped) return refusedStopped(name);
   if (!facts.limitsReadable) {
     return refuse('no-sys-resource', `${name} runs processes of other users than root, whose limits root of ${facts.self} may not read`, 'CRIU needs CAP_SYS_RESOURCE there; give it to this machine, or run the container as root');
   }
   if (!facts.imageThere) return refuse('image-gone', `the image of ${name} (${inspect.Config.Image}) is no longer on ${facts.self}, so it can neither be found nor sent`, 'pull or load the image here or on the destination first');
   return undefined;
 }
+
+export const refusedStopped = (name: string): Refusal =>
+  refuse('stopped-process', `a process of ${name} is stopped, and CRIU cannot dump it so from a host with cgroup v1`, `let it go on first: docker kill --signal CONT ${name}, or kill -CONT inside`);
 
 /**
  * Whether this CRIU dumps and restores TCP sockets on this kernel. From Linux 6.16 on it takes CRIU 4.2

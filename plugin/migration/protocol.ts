@@ -114,6 +114,8 @@ export interface Arrival {
   released: number;
   memory: number;
   state: number;
+  /** What of it was lost on the way, as a sentence. */
+  warning?: string | undefined;
 }
 
 export interface Outcome {

@@ -47,7 +47,7 @@ export async function recoverSource(deps: MoverDependencies, entry: SourceEntry)
   const back = async (): Promise<void> => {
     if (container) {
       // CRIU freezes again what it found frozen
-      await endDump(host, departureDirectory(entry.id));
+      await endDump(host, container, departureDirectory(entry.id));
       for (const { network, ip } of entry.endpoints) await overlay.uncut(network, ip);
       await forgetDump(host, container);
       await thaw(host, container);

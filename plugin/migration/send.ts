@@ -196,7 +196,7 @@ export class Move {
     undo.add('cut', () => departure.uncut());
     const { written } = await step('cut', () => departure.cut());
     await allOf([
-      departure.dump(step),
+      departure.dump(step).then((missed) => missed !== undefined && this.#warn(missed)),
       step('send changed files', () => departure.sendDelta(this.#signal)).then(() => departure.expectLanding()),
       // early, so that the disk is waited for while CRIU works: to be in doubt too soon costs a question, too late a second copy
       step('journal', () => journal.write({ ...entry, state: 'doubt' })),
@@ -212,6 +212,7 @@ export class Move {
     // -- the point of no return: the destination runs, the source may only clean up --
     undo.commit();
     if (arrived) {
+      if (arrived.warning !== undefined) this.#warn(arrived.warning);
       this.#timeline.adopt(arrived.steps, arrived.now);
       this.#timeline.thawed(arrived.now - arrived.released);
     } else this.#timeline.thawed();

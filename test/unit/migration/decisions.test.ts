@@ -22,7 +22,7 @@ const inspect = (change: { State?: object; HostConfig?: object; Mounts?: Inspect
 });
 
 const source = (change: Partial<SourceFacts> = {}): SourceFacts => ({
-  self: 'h1', to: 'h2', hosts: ['h1', 'h2'], ref: 'api', inspect: inspect(), coatNetworks: new Set(['shop']), undumpable: [], nameless: { bytes: 0, linked: undefined }, limitsReadable: true, criu: { version: '4.2.1' }, kernel: '6.18.1', imageThere: true, volumes: [], how: 'copy', ...change,
+  self: 'h1', to: 'h2', hosts: ['h1', 'h2'], ref: 'api', inspect: inspect(), coatNetworks: new Set(['shop']), undumpable: [], nameless: { bytes: 0, linked: undefined }, stopped: false, limitsReadable: true, criu: { version: '4.2.1' }, kernel: '6.18.1', imageThere: true, volumes: [], how: 'copy', ...change,
 });
 
 describe('what the source refuses', () => {
@@ -47,6 +47,7 @@ describe('what the source refuses', () => {
     ['undumpable', { undumpable: ['io_uring'] }],
     ['deleted-link', { nameless: { bytes: 0, linked: '/srv/a' } }],
     ['deleted-files', { nameless: { bytes: 2 ** 30, linked: undefined } }],
+    ['stopped-process', { stopped: true }],
     ['no-sys-resource', { limitsReadable: false }],
     ['image-gone', { imageThere: false }],
   ])('%s', (code, change) => {
