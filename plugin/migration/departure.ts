@@ -9,6 +9,7 @@ import { forgetTask } from '../criu/shim.ts';
 import type { Peer } from '../agent/peer.ts';
 import { conclude, follow, isPages, type Sizes } from '../transfer/follow.ts';
 import type { Plan } from './plan.ts';
+import { nameOf } from './preflight.ts';
 import { freezeInOrder } from './standstill.ts';
 import type { MoverDependencies } from './ports.ts';
 import type { Arrival } from './protocol.ts';
@@ -205,7 +206,9 @@ export async function endAtSource(
     await thaw(host, container);
   }
   if (keep) {
-    await containers.rename(containerId, `${name}.moved-${id.slice(0, 8)}`);
+    const kept = `${name}.moved-${id.slice(0, 8)}`;
+    const inspect = await containers.inspect(containerId);
+    if (inspect && nameOf(inspect) !== kept) await containers.rename(containerId, kept);
     return [];
   }
   await containers.remove(containerId);

@@ -13,7 +13,7 @@ import { Patience } from './patience.ts';
 import { type Plan, planMove } from './plan.ts';
 import type { MoverDependencies } from './ports.ts';
 import type { Arrival, Outcome, Preparation } from './protocol.ts';
-import { tellWithdrawn } from './recover.ts';
+import { recoverSource, seeWithdrawn } from './recover.ts';
 import { redirectEverywhere } from './redirect.ts';
 import { destinationBody } from './spec.ts';
 import { Timeline } from './timeline.ts';
@@ -132,11 +132,18 @@ export class Move {
     };
     await using undo = new Undo((what, error) => log.error({ migration: this.id, what, error: explain(error) }, 'could not undo a step'));
     const promise = (): Promise<Outcome> => peer.call<Outcome>('/v1/moves/outcome', { id: this.id });
-    let told = true;
+    // what the store, the engine or the destination has to do with may not be possible now, and then has to be done later
+    const open = new Set<'here' | 'there'>();
+    const undoWith = (where: 'here' | 'there', what: string, run: () => Promise<unknown>): void =>
+      undo.add(what, () => run().catch((error: unknown) => {
+        open.add(where);
+        throw error;
+      }));
     undo.add('journal', async () => {
-      if (told) return journal.remove(this.id);
-      await journal.write({ ...entry, state: 'withdrawn' });
-      void tellWithdrawn(this.#deps, entry);
+      if (open.size === 0) return journal.remove(this.id);
+      const left: SourceEntry = { ...entry, state: open.has('here') ? 'withdrawing' : 'withdrawn' };
+      await journal.write(left);
+      void seeWithdrawn(this.#deps, left);
     });
     await journal.write(entry);
     const unwatch = await containers.watch(inspect.Id, (event) => this.#meddled(judge(event, this.phase, plan.name)));
@@ -145,22 +152,16 @@ export class Move {
     this.#enter('prepared');
     if (plan.verdict.image === 'absent') await step('send image', () => departure.sendImage(this.#signal, this.#progress('image')));
     for (const endpoint of endpoints) {
-      undo.add('announced claim', () => keepHere(this.#deps, endpoint));
+      undoWith('here', 'announced claim', () => keepHere(this.#deps, endpoint));
       await changeClaim(store, endpoint, announce(peer.name));
     }
-    undo.add('arrival', async () => {
-      told = false;
+    undoWith('there', 'arrival', async () => {
       await promise();
       await peer.call('/v1/moves/finish', { id: this.id });
-      told = true;
     });
     await step('create at destination', () =>
       peer.call('/v1/moves/prepare', preparation, { signal: this.#signal }),
     );
-    if (entry.restartPolicy) {
-      undo.add('restart policy', () => containers.setRestartPolicy(inspect.Id, entry.restartPolicy!));
-      await containers.setRestartPolicy(inspect.Id, { Name: 'no' });
-    }
 
     this.#enter('copying');
     await step('send files', () => departure.sendFiles(this.#signal, this.#progress('files')));
@@ -174,6 +175,11 @@ export class Move {
       this.#lenders.expect(this.id);
     }
     await step('prepare restore', () => departure.armDestination());
+    // late, as an engine that began anew while files were copied would leave the container down
+    if (entry.restartPolicy) {
+      undoWith('here', 'restart policy', () => containers.setRestartPolicy(inspect.Id, entry.restartPolicy!));
+      await containers.setRestartPolicy(inspect.Id, { Name: 'no' });
+    }
 
     this.#signal.throwIfAborted();
     this.#enter('redirected');
@@ -215,12 +221,12 @@ export class Move {
     this.#enter('released');
     unwatch();
     const pages = plan.strategy === 'postcopy' ? await step('fetch pages', () => this.#lend(entry, departure)) : 'whole';
-    await journal.write({ ...entry, state: 'left' });
 
     this.#enter('cleaned');
     await step('clean up', () => this.#cleanUp(plan, entry, departure)).catch((error: unknown) => {
-      this.#warn(`something is left to clean up at ${this.#deps.self}: ${explain(error)}`);
+      this.#warn(`${this.#deps.self} has not cleaned up after the move yet, and tries again until it has: ${explain(error)}`);
       log.error({ migration: this.id, error: explain(error) }, 'could not clean up after a move');
+      void recoverSource(this.#deps, { ...entry, state: 'left' });
     });
     if (pages !== 'whole') {
       this.#lost = true;
@@ -250,7 +256,8 @@ export class Move {
 
   /** Gives the destination the memory that it runs without. Here the processes stand still until it has it all. */
   async #lend(entry: SourceEntry, departure: Departure): Promise<PagesOutcome> {
-    await this.#deps.journal.write({ ...entry, state: 'lending' });
+    // where it cannot be written, `doubt` does as well: whoever asks hears that it runs there
+    await this.#deps.journal.write({ ...entry, state: 'lending' }).catch((error: unknown) => this.#deps.log.warn({ migration: this.id, error: explain(error) }, 'the journal of a move cannot be written'));
     const tell = this.#progress('memory');
     const carried = departure.bytes.memory;
     try {
@@ -267,6 +274,7 @@ export class Move {
   }
 
   async #cleanUp(plan: Plan, entry: SourceEntry, departure: Departure): Promise<void> {
+    await this.#deps.journal.write({ ...entry, state: 'left' });
     for (const signal of this.#signals) await this.#deps.peers.get(entry.peer).call('/v1/moves/signal', { id: this.id, signal });
     for (const volume of await endAtSource(this.#deps, plan.container, { ...entry, name: plan.name })) {
       this.#warn(`the volume ${volume} stays on ${this.#deps.self} too, as another container has got it meanwhile`);
