@@ -28,3 +28,11 @@ export async function expectRemains(before: Record<string, Remains>): Promise<vo
   if (!isDeepStrictEqual(last, before)) await until('all hosts to be tidy', async () => isDeepStrictEqual((last = await remains()), before), { timeout: TIDY_MS, every: 100 }).catch(() => undefined);
   expect(last).toEqual(before);
 }
+
+/** There is as much of everything as there was, or soon will be; under other names, as what is started anew has others. */
+export async function expectAsMuch(before: Record<string, Remains>, hosts: readonly LabHost[]): Promise<void> {
+  const numbers = (all: Record<string, Remains>): unknown => Object.fromEntries(hosts.map(({ name }) => [name, Object.fromEntries(Object.entries(all[name]!).map(([kind, lines]) => [kind, lines.length]))]));
+  let last = await remains();
+  await until('all hosts to be tidy', async () => isDeepStrictEqual(numbers((last = await remains())), numbers(before)), { timeout: TIDY_MS, every: 100 }).catch(() => undefined);
+  if (!isDeepStrictEqual(numbers(last), numbers(before))) expect(last).toEqual(before);
+}
