@@ -114,20 +114,25 @@ export const DESCRIPTORS = 'descriptors.json';
 /** Ends a dump into `directory` that an earlier life of this agent armed; one that has begun is waited for. @throws CoatError `timeout` */
 export async function endDump(host: HostSide, directory: string): Promise<void> {
   const goesOn = async (pid: string): Promise<boolean> => (await readFile(host.path(`/proc/${pid}/cmdline`), 'utf8').catch(() => '')).includes(`--image-path=${directory}/`);
+  await until(
+    'an earlier dump to end',
+    async () => {
+      hangUp(host, directory);
+      const pids = (await readdir(host.path('/proc'))).filter((name) => /^\d+$/.test(name));
+      return !(await Promise.all(pids.map(goesOn))).includes(true);
+    },
+    { timeout: 120_000, every: 100 },
+  );
+}
+
+/**
+ * Ends what a dump waits for in its pipes, now and each time it is called: a script that opens one after the agent has died waits for somebody who
+ * writes, and what was written while nobody held a pipe is gone.
+ */
+function hangUp(host: HostSide, directory: string): void {
   const pipes = openPipes(host, directory);
   pipes?.tell('go', 'stop');
-  try {
-    await until(
-      'an earlier dump to end',
-      async () => {
-        const pids = (await readdir(host.path('/proc'))).filter((name) => /^\d+$/.test(name));
-        return !(await Promise.all(pids.map(goesOn))).includes(true);
-      },
-      { timeout: 120_000, every: 100 },
-    );
-  } finally {
-    pipes?.close();
-  }
+  pipes?.close();
 }
 
 function openPipes(host: HostSide, directory: string): Pipes<(typeof PIPES)[number]> | undefined {

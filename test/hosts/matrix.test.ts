@@ -76,7 +76,7 @@ const CELLS: readonly (readonly [fault: Name, phase: Phase, end: End])[] = [
   ["the destination's disk is full", 'copying', BACK],
   ["the destination's memory is full", 'frozen', BACK],
   ["the source's agent is killed", 'cleaned', OVER],
-  ["the source's engine is killed", 'frozen', BACK],
+  ["the source's engine is killed", 'frozen', EITHER],
   ['the source loses its power', 'copying', BACK],
 ];
 
