@@ -135,10 +135,13 @@ export class Move {
     // what the store, the engine or the destination has to do with may not be possible now, and then has to be done later
     const open = new Set<'here' | 'there'>();
     const undoWith = (where: 'here' | 'there', what: string, run: () => Promise<unknown>): void =>
-      undo.add(what, () => run().catch((error: unknown) => {
+      undo.add(what, async () => {
+        // one that could not be asked is not waited for twice
+        if (open.has(where)) return;
         open.add(where);
-        throw error;
-      }));
+        await run();
+        open.delete(where);
+      });
     undo.add('journal', async () => {
       if (open.size === 0) return journal.remove(this.id);
       const left: SourceEntry = { ...entry, state: open.has('here') ? 'withdrawing' : 'withdrawn' };
@@ -183,7 +186,7 @@ export class Move {
 
     this.#signal.throwIfAborted();
     this.#enter('redirected');
-    undo.add('redirect', () => redirectEverywhere(this.#deps, endpoints, withdraw(this.#deps.self), plan.reachable));
+    undoWith('here', 'redirect', () => redirectEverywhere(this.#deps, endpoints, withdraw(this.#deps.self), plan.reachable));
     await allOf([step('warm up', () => departure.warmUp()), step('accept', () => peer.call('/v1/moves/accept', { id: this.id }))]);
     for (const warning of await step('redirect', () => redirectEverywhere(this.#deps, endpoints, redirect(peer.name), plan.reachable))) this.#warn(warning);
 

@@ -39,7 +39,7 @@ test('round and round three hosts: no connection is lost, and nothing grows', sc
   const now = await remains();
   for (const { name } of lab.hosts) {
     // the container has another id each time
-    for (const kind of ['links', 'held', 'forwarding', 'rules', 'claims', 'processes']) expect(now[name]![kind]?.length, `${kind} of ${name}`).toBe(tidy[name]![kind]?.length);
+    for (const kind of ['containers', 'volumes', 'images', 'links', 'held', 'forwarding', 'rules', 'processes']) expect(now[name]![kind]?.length, `${kind} of ${name}`).toBe(tidy[name]![kind]?.length);
     for (const kind of ['mounts', 'cgroups', 'layers', 'files']) expect(now[name]![kind]?.length, `${kind} of ${name}`).toBe(tidy[name]![kind]?.length);
   }
   await peer.unharmed();

@@ -64,7 +64,6 @@ const CELLS: readonly (readonly [fault: Name, phase: Phase, end: End])[] = [
   ["the destination's engine is killed", 'copying', BACK],
   ["the destination's engine is killed", 'frozen', BACK],
   ['the destination loses its power', 'frozen', BACK],
-  ['the link between them is cut', 'copying', BACK],
   ['the link between them is cut', 'frozen', BACK],
   ['the link between them is cut', 'restoring', EITHER],
   ['the link between them is slow', 'frozen', OVER],
