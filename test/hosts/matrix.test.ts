@@ -16,7 +16,7 @@ import { here, Witness } from '../support/witness.ts';
  */
 const ALL = process.env['COAT_MATRIX'] === 'all';
 
-interface Ends {
+interface Hosts {
   source: LabHost;
   destination: LabHost;
 }
@@ -37,11 +37,16 @@ const FAULTS = {
   'CRIU dies at the destination': ({ destination }) => criuKilled(destination),
   "the destination's disk is full": ({ destination }) => diskFull(destination),
   "the destination's memory is full": ({ destination }) => memoryFull(destination),
-} satisfies Record<string, (ends: Ends) => Fault>;
+} satisfies Record<string, (hosts: Hosts) => Fault>;
 type Name = keyof typeof FAULTS;
 
-/** These end the source's containers, and their connections with them; the container has a restart policy, and is started anew. */
-const ENDS_SOURCE: readonly Name[] = ["the source's engine is killed", 'the source loses its power'];
+/** These end the containers of a host, and their connections with them; the container has a restart policy, and is started anew. */
+const ENDS: Partial<Record<Name, keyof Hosts>> = {
+  "the source's engine is killed": 'source',
+  'the source loses its power': 'source',
+  "the destination's engine is killed": 'destination',
+  'the destination loses its power': 'destination',
+};
 /** These last until the move has ended, or nobody but the destination can say what became of it. */
 const LASTS: readonly Name[] = ['the destination loses its power', 'the link between them is cut', 'the store is out of the reach of both'];
 
@@ -173,13 +178,12 @@ async function play(stage: Stage, name: Name, phase: Phase, end: End): Promise<v
   server.host = there;
   await witness.hears(there.name);
   expect(await docker(there, 'inspect', '--format', '{{.HostConfig.RestartPolicy.Name}}', server.name)).toBe('always');
-  const anew = there === source && ENDS_SOURCE.includes(name);
-  if (anew) {
+  if (ENDS[name] !== undefined && { source, destination }[ENDS[name]] === there) {
     stage.begun += 1;
-    await expectAsMuch(before, [source, destination]);
+    if (there === source) await expectAsMuch(before, [source, destination]);
     await stage.clients();
   } else if (there === source) await expectRemains(before);
-  if (!ENDS_SOURCE.includes(name)) await stage.peer.goesOn();
+  await stage.peer.goesOn();
   await witness.swears(stage.begun);
 }
 
