@@ -48,7 +48,7 @@ const ENDS: Partial<Record<Name, keyof Hosts>> = {
   'the destination loses its power': 'destination',
 };
 /** These last until the move has ended, or nobody but the destination can say what became of it. */
-const LASTS: readonly Name[] = ['the destination loses its power', 'the link between them is cut', 'the store is out of the reach of both'];
+const LASTS: readonly Name[] = ['the destination loses its power', 'the link between them is cut', 'the store is out of the reach of both', "the destination's disk is full"];
 
 /** What becomes of the move: some moments are over before what is done has its effect. */
 type End = 'rolled-back' | 'migrated' | 'either';

@@ -123,7 +123,7 @@ export function diskFull(host: LabHost): Fault {
       return poised(host, 'cat /dev/zero > /srv/small/ballast 2>/dev/null || true');
     },
     async ends() {
-      await host.exec(['sh', '-c', `rm /srv/small/ballast; umount ${places.join(' ')} && umount /srv/small && rmdir /srv/small`]);
+      await host.exec(['sh', '-c', `rm /srv/small/ballast; umount --lazy ${places.join(' ')} && umount --lazy /srv/small && rmdir /srv/small`]);
     },
   };
 }
