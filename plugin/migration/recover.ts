@@ -42,11 +42,15 @@ export async function seeWithdrawn(deps: MoverDependencies, entry: SourceEntry):
   await journal.remove(entry.id);
 }
 
-/** Records and engine are as they were before the move. */
+/** Records and engine are as they were before the move: of the two one may be away, and the other does not wait for it. */
 async function putBack(deps: MoverDependencies, { endpoints, containerId, restartPolicy }: SourceEntry): Promise<void> {
-  for (const endpoint of endpoints) await keepHere(deps, endpoint);
+  const work = [policyBack(deps, containerId, restartPolicy), ...endpoints.map((endpoint) => keepHere(deps, endpoint))];
+  await Promise.allSettled(work);
+  await Promise.all(work);
+}
+
+async function policyBack({ containers }: MoverDependencies, containerId: string, restartPolicy: SourceEntry['restartPolicy']): Promise<void> {
   if (!restartPolicy) return;
-  const { containers } = deps;
   const inspect = await containers.inspect(containerId);
   if (inspect === undefined) return;
   const aside = ['', 'no', undefined].includes(inspect.HostConfig.RestartPolicy.Name);

@@ -133,8 +133,8 @@ export class Move {
     await using undo = new Undo((what, error) => log.error({ migration: this.id, what, error: explain(error) }, 'could not undo a step'));
     const promise = (): Promise<Outcome> => peer.call<Outcome>('/v1/moves/outcome', { id: this.id });
     // what the store, the engine or the destination has to do with may not be possible now, and then has to be done later
-    const open = new Set<'here' | 'there'>();
-    const undoWith = (where: 'here' | 'there', what: string, run: () => Promise<unknown>): void =>
+    const open = new Set<'store' | 'engine' | 'there'>();
+    const undoWith = (where: 'store' | 'engine' | 'there', what: string, run: () => Promise<unknown>): void =>
       undo.add(what, async () => {
         // one that could not be asked is not waited for twice
         if (open.has(where)) return;
@@ -144,7 +144,7 @@ export class Move {
       });
     undo.add('journal', async () => {
       if (open.size === 0) return journal.remove(this.id);
-      const left: SourceEntry = { ...entry, state: open.has('here') ? 'withdrawing' : 'withdrawn' };
+      const left: SourceEntry = { ...entry, state: open.has('store') || open.has('engine') ? 'withdrawing' : 'withdrawn' };
       await journal.write(left);
       void seeWithdrawn(this.#deps, left);
     });
@@ -155,7 +155,7 @@ export class Move {
     this.#enter('prepared');
     if (plan.verdict.image === 'absent') await step('send image', () => departure.sendImage(this.#signal, this.#progress('image')));
     for (const endpoint of endpoints) {
-      undoWith('here', 'announced claim', () => keepHere(this.#deps, endpoint));
+      undoWith('store', 'announced claim', () => keepHere(this.#deps, endpoint));
       await changeClaim(store, endpoint, announce(peer.name));
     }
     undoWith('there', 'arrival', async () => {
@@ -180,13 +180,13 @@ export class Move {
     await step('prepare restore', () => departure.armDestination());
     // late, as an engine that began anew while files were copied would leave the container down
     if (entry.restartPolicy) {
-      undoWith('here', 'restart policy', () => containers.setRestartPolicy(inspect.Id, entry.restartPolicy!));
+      undoWith('engine', 'restart policy', () => containers.setRestartPolicy(inspect.Id, entry.restartPolicy!));
       await containers.setRestartPolicy(inspect.Id, { Name: 'no' });
     }
 
     this.#signal.throwIfAborted();
     this.#enter('redirected');
-    undoWith('here', 'redirect', () => redirectEverywhere(this.#deps, endpoints, withdraw(this.#deps.self), plan.reachable));
+    undoWith('store', 'redirect', () => redirectEverywhere(this.#deps, endpoints, withdraw(this.#deps.self), plan.reachable));
     await allOf([step('warm up', () => departure.warmUp()), step('accept', () => peer.call('/v1/moves/accept', { id: this.id }))]);
     for (const warning of await step('redirect', () => redirectEverywhere(this.#deps, endpoints, redirect(peer.name), plan.reachable))) this.#warn(warning);
 

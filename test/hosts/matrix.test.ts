@@ -5,7 +5,7 @@ import { type Migration, type MigrationDetails, type Phase, phases } from '../..
 import { agentKilled, criuKilled, diskFull, engineKilled, type Fault, linkCut, memoryFull, powerCut } from '../support/faults.ts';
 import { docker, h1, h2, h3, h4, lab, PATIENCE_MS, where } from '../support/hosts.ts';
 import { asked, endOf, reaches } from '../support/moves.ts';
-import { expectAsMuch, expectRemains, remains, type Remains } from '../support/remains.ts';
+import { expectNoMore, expectRemains, remains, type Remains } from '../support/remains.ts';
 import { type Container, type Peer, Scene } from '../support/scene.ts';
 import { here, Witness } from '../support/witness.ts';
 
@@ -180,7 +180,7 @@ async function play(stage: Stage, name: Name, phase: Phase, end: End): Promise<v
   expect(await docker(there, 'inspect', '--format', '{{.HostConfig.RestartPolicy.Name}}', server.name)).toBe('always');
   if (ENDS[name] !== undefined && { source, destination }[ENDS[name]] === there) {
     stage.begun += 1;
-    if (there === source) await expectAsMuch(before, [source, destination]);
+    if (there === source) await expectNoMore(before, [source, destination]);
     await stage.clients();
   } else if (there === source) await expectRemains(before);
   await stage.peer.goesOn();
