@@ -66,20 +66,40 @@ export async function bringUp(options: UpOptions, finish: (spec: LabSpec) => Pro
   });
 }
 
+/** Builds what the hosts of a lab are made of, so that the next one need not wait for it. */
+export async function buildImages(options: Pick<UpOptions, 'name' | 'engines' | 'log' | 'signal'>): Promise<void> {
+  const name = checkName(options.name ?? 'images');
+  await checkNeeds();
+  const claim = { what: `building the images in the name of lab ${name}`, tell: options.log ?? (() => undefined), signal: options.signal };
+  await alone(name, claim, async () => {
+    if ((await readRecord(name))?.complete) throw new CoatError('lab-exists', `there is a lab "${name}"`, { hint: 'build in another name' });
+    await destroy(name);
+    try {
+      await imagesOf(await plan(name, options), undefined, claim.tell, options.signal);
+    } finally {
+      await destroy(name);
+    }
+  });
+}
+
 async function plan(name: string, options: UpOptions): Promise<LabSpec> {
   const subnet = pickSubnet(name, new Set((await allRecords()).map((record) => record.subnet)));
   const hosts = planHosts(options.hosts ?? 3, options.engines ?? ENGINES, subnet, options.store);
   return { name, subnet, cgroup: options.cgroup ?? defaultCgroup(await hierarchies()), hosts };
 }
 
-async function makeHosts(spec: LabSpec, packages: MorePackages | undefined, tell: Tell, signal: AbortSignal | undefined): Promise<LabRecord> {
+async function imagesOf(spec: LabSpec, packages: MorePackages | undefined, tell: Tell, signal: AbortSignal | undefined): Promise<{ record: LabRecord; images: Awaited<ReturnType<typeof makeImages>> }> {
   const record: LabRecord = { ...spec, complete: false, roots: {} };
   await writeRecord(record);
   await mkdir(labPlaces(spec.name).shared, { recursive: true, mode: 0o755 });
   const images = await makeImages(spec, buildIn(await makeHostCgroups(spec.name, SEED_HOST), tell, signal), packages);
   for (const [engine, { lower }] of images) record.roots[engine] = lower;
   await writeRecord(record);
+  return { record, images };
+}
 
+async function makeHosts(spec: LabSpec, packages: MorePackages | undefined, tell: Tell, signal: AbortSignal | undefined): Promise<LabRecord> {
+  const { record, images } = await imagesOf(spec, packages, tell, signal);
   signal?.throwIfAborted();
   tell(`booting ${spec.hosts.map((host) => `${host.name} (engine ${host.engine})`).join(', ')}`);
   await makeUnderlay(spec);

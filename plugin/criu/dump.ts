@@ -133,16 +133,30 @@ export const DESCRIPTORS = 'descriptors.json';
 
 /** Ends a dump into `directory` that an earlier life of this agent armed; one that has begun is waited for. @throws CoatError `timeout` */
 export async function endDump(host: HostSide, container: RunningContainer, directory: string): Promise<void> {
-  const pipes = openPipes(host, directory);
-  pipes?.tell('go', 'stop');
   let goesOn = true;
   void endWith(host, container, directory, () => goesOn);
   try {
-    await until('an earlier dump to end', async () => (await dumpers(host, directory)).length === 0, { timeout: 120_000, every: 100 });
+    await until(
+      'an earlier dump to end',
+      async () => {
+        hangUp(host, directory);
+        return (await dumpers(host, directory)).length === 0;
+      },
+      { timeout: 120_000, every: 100 },
+    );
   } finally {
     goesOn = false;
-    pipes?.close();
   }
+}
+
+/**
+ * Ends what a dump waits for in its pipes, now and each time it is called: a script that opens one after the agent has died waits for somebody who
+ * writes, and what was written while nobody held a pipe is gone.
+ */
+function hangUp(host: HostSide, directory: string): void {
+  const pipes = openPipes(host, directory);
+  pipes?.tell('go', 'stop');
+  pipes?.close();
 }
 
 function openPipes(host: HostSide, directory: string): Pipes<(typeof PIPES)[number]> | undefined {

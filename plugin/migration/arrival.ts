@@ -272,21 +272,31 @@ export class Arrival {
     await unmountMemory(this.#deps.host, this.#directory);
   }
 
-  /** Gives everything up, in any state. Each step is tried whatever became of the others. */
+  /**
+   * Gives everything up, in any state, and any number of times. Each step is tried whatever became of the others.
+   *
+   * @throws CoatError `not-cleared` where something of it is still there
+   */
   async abandon(why: string): Promise<void> {
-    const { containers, overlay, host, log } = this.#deps;
-    const tried = (what: string, work: Promise<unknown> | undefined): Promise<unknown> =>
-      Promise.resolve(work).catch((error: unknown) => log.warn({ what, error: explain(error) }, 'could not undo a part of an arrival'));
+    const { containers, overlay, host, log, self } = this.#deps;
+    const failures: unknown[] = [];
+    const tried = (what: string, work: Promise<unknown>): Promise<unknown> =>
+      work.catch((error: unknown) => {
+        log.warn({ what, error: explain(error) }, 'could not undo a part of an arrival');
+        failures.push(error);
+      });
     this.#way?.destroy();
     void this.#pageWay?.then((way) => way.destroy(), () => undefined);
     // an arrival of an earlier life of this agent may still have a runtime waiting at its door
     this.#door ??= attempt(() => Door.open(host, this.#directory));
-    await tried('restore', this.#letGo(why));
+    await this.#letGo(why).catch((error: unknown) => log.warn({ error: explain(error) }, 'could not end the restore of an arrival'));
     await this.#started?.catch(() => undefined);
     await tried('container', containers.remove(this.#containerId));
     for (const { network, ip } of this.#preparation.endpoints) await tried('endpoint', overlay.forget(network, ip));
     this.#door?.close();
+    this.#door = undefined;
     await tried('directory', unmountMemory(host, this.#directory));
+    if (failures.length > 0) throw new CoatError('not-cleared', `${self} could not clear away ${this.#preparation.container}`, { cause: failures[0] });
   }
 
   /** Whatever of the restore waits for us gives up. */

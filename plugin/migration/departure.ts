@@ -17,7 +17,7 @@ import type { JournalEntry } from './journal.ts';
 import { findLog } from './log/place.ts';
 import { lengthOf, rateOf, type SentLog, sendLog, sendRestOfLog } from './log/send.ts';
 import type { Plan } from './plan.ts';
-import { refusedStopped } from './preflight.ts';
+import { nameOf, refusedStopped } from './preflight.ts';
 import { freezeInOrder } from './standstill.ts';
 import type { MoverDependencies } from './ports.ts';
 import { nameFor, notTaken } from './image.ts';
@@ -254,7 +254,9 @@ export async function endAtSource(deps: MoverDependencies, container: Plan['cont
   }
   const complaints = await restOfLog(deps, entry);
   if (keep) {
-    await containers.rename(containerId, `${name}.moved-${id.slice(0, 8)}`);
+    const kept = `${name}.moved-${id.slice(0, 8)}`;
+    const inspect = await containers.inspect(containerId);
+    if (inspect && nameOf(inspect) !== kept) await containers.rename(containerId, kept);
     return complaints;
   }
   await containers.remove(containerId);

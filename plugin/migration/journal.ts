@@ -24,9 +24,10 @@ export const JournalEntry = z.discriminatedUnion('role', [
     /**
      * `moving`: the destination cannot have everything yet. `doubt`: it can, only it knows. `left`: it runs there.
      * `lending`: it runs there, and memory of it is still here, in processes that must stand still.
-     * `withdrawn`: all is as it was here, and the destination has not heard of it.
+     * `withdrawing`: it goes on here, but records or engine do not say so yet. `withdrawn`: all is as it was here, and the destination has not
+     * heard of it.
      */
-    state: z.enum(['moving', 'doubt', 'lending', 'left', 'withdrawn']),
+    state: z.enum(['moving', 'doubt', 'lending', 'left', 'withdrawing', 'withdrawn']),
     keep: z.boolean(),
     strategy: z.enum(strategies).default('cold'),
     /** Volumes that go with it, and are removed here when it has left. */
@@ -47,6 +48,8 @@ export const JournalEntry = z.discriminatedUnion('role', [
     state: z.enum(['arriving', 'running', 'aborted']),
     /** Of a container that runs before its memory is there; see {@link Outcome}. */
     pages: z.string().optional(),
+    /** Whether the source needs this no more, and it stays only until the store says that the addresses are this host's. */
+    finished: z.boolean().optional(),
   }),
 ]);
 export type JournalEntry = z.infer<typeof JournalEntry>;

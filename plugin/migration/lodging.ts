@@ -1,5 +1,5 @@
 import { readdir, rm, stat, statfs } from 'node:fs/promises';
-import { codeOf, explain } from '../../driver/host/errors.ts';
+import { codeOf } from '../../driver/host/errors.ts';
 import type { HostSide } from '../criu/host.ts';
 import type { MoverDependencies } from './ports.ts';
 import type { Offer } from './protocol.ts';
@@ -42,15 +42,11 @@ export async function makeVolumes({ volumes }: Needs, carried: readonly CarriedV
 /** Takes back what a move did; its container is gone. A volume that another container has got meanwhile is left alone. */
 export async function giveUp({ volumes, host, log }: Needs, lodged: readonly Lodging[]): Promise<void> {
   for (const { name, made, filled } of lodged) {
-    try {
-      if (made) {
-        if (!(await volumes.remove(name))) log.warn({ volume: name }, 'a volume that came with a move which was taken back is another container\'s by now, and stays');
-      } else if (filled && (await volumes.users(name)).length === 0) {
-        const path = (await volumes.inspect(name))?.Mountpoint;
-        if (path) await empty(host.path(path));
-      }
-    } catch (error) {
-      log.warn({ volume: name, error: explain(error) }, 'could not take a volume back');
+    if (made) {
+      if (!(await volumes.remove(name))) log.warn({ volume: name }, 'a volume that came with a move which was taken back is another container\'s by now, and stays');
+    } else if (filled && (await volumes.users(name)).length === 0) {
+      const path = (await volumes.inspect(name))?.Mountpoint;
+      if (path) await empty(host.path(path));
     }
   }
 }

@@ -10,6 +10,7 @@ import { whyNotLazy } from '../criu/features.ts';
 import { unmountMemory } from '../criu/memory.ts';
 import { Arrival, closeDoor, restoreDirectory } from './arrival.ts';
 import { addressOf, changeClaim, takeOver } from './claims.ts';
+import { clearAway } from './clearing.ts';
 import { cpuFeatures } from './cpu.ts';
 import { criuFacts } from './facts.ts';
 import { fetchPages, type PagesOutcome } from './fetch.ts';
@@ -18,7 +19,7 @@ import type { JournalEntry } from './journal.ts';
 import { ImageIntake } from './image.ts';
 import { findLog } from './log/place.ts';
 import { keepRestOfLog } from './log/receive.ts';
-import { giveUp, lodgings, makeVolumes, missingRoom, volumesThere } from './lodging.ts';
+import { lodgings, makeVolumes, missingRoom, volumesThere } from './lodging.ts';
 import type { MoverDependencies } from './ports.ts';
 import { refusalAtDestination } from './preflight.ts';
 import { type Arrival as Arrived, Arming, ImageHave, ImageKnown, ImagePull, Offer, type Outcome, parse, Preparation, Reference, Signal, type Verdict } from './protocol.ts';
@@ -32,12 +33,19 @@ type Entry = Extract<JournalEntry, { role: 'destination' }>;
  * INVARIANTS
  * - Requests of one move run one at a time (a queue per id).
  * - `running` is journalled before the source hears of it and before the first held frame is let go.
- * - Once `aborted` is journalled, nothing of that id is ever restored.
+ * - Once it is `aborted`, nothing of that id is ever restored. On disk it stays `arriving` until all is cleared away, which means the same to
+ *   the next agent.
  */
 export class Receiver {
   readonly #deps: MoverDependencies;
   readonly #arrivals = new Map<string, Arrival>();
   readonly #entries = new Map<string, Entry>();
+  /** Aborted ones of which something is still here, as the engine or the disk could not be asked. */
+  readonly #uncleared = new Set<string>();
+  /** Those whose addresses the store does not know to be this host's yet. */
+  readonly #owning = new Set<string>();
+  /** What ends the watch over a source. */
+  readonly #watches = new Map<string, () => void>();
   readonly #queue = new KeyedQueue();
 
   constructor(deps: MoverDependencies) {
@@ -145,8 +153,11 @@ export class Receiver {
       await makeVolumes(this.#deps, preparation.volumes);
       const free = endpoints.filter(({ network }) => !this.#deps.overlay.letsChoose(network)).map(({ name }) => name);
       const containerId = await this.#deps.containers.create(container, { ...unpinned(preparation.body, free), Image: await this.#imageName(preparation) });
-      await this.#remember({ ...entry, containerId });
       this.#arrivals.set(id, new Arrival(this.#deps, { ...preparation, source: from }, containerId));
+      await this.#remember({ ...entry, containerId });
+      // a source that dies may never come back to say that it was for nothing
+      const died = (error: Error): void => void this.#queue.run(id, () => this.#abort(id, explain(error)));
+      this.#watches.set(id, this.#deps.peers.get(from).watch({ destroy: died }));
     } catch (cause) {
       await this.#abort(id, explain(cause));
       throw new CoatError('create-failed', `the engine of ${this.#deps.self} would not create ${container}: ${explain(cause)}`, { cause });
@@ -170,6 +181,7 @@ export class Receiver {
       arrived = await arrival.restore();
       // the commit: from here on the container is this host's
       await arrival.timeline.step('commit', () => this.#remember({ ...entry, state: 'running', ...(arrival.lazy ? { pages: 'fetching' } : {}) }));
+      this.#unwatch(id);
     } catch (error) {
       await this.#abort(id, explain(error));
       throw error;
@@ -183,6 +195,7 @@ export class Receiver {
   /** Makes the address this host's in the store; the redirect has it here already, so it may take its time. */
   async #own(entry: Entry): Promise<void> {
     const { store, overlay, self, log } = this.#deps;
+    this.#owning.add(entry.id);
     try {
       const revisions = [];
       for (const endpoint of entry.endpoints) revisions.push(await changeClaim(store, endpoint, takeOver(self)));
@@ -191,6 +204,8 @@ export class Receiver {
       for (const endpoint of entry.endpoints) for (const ip of addressesOf(endpoint)) await overlay.giveBack(endpoint.network, ip);
       await this.#arrivals.get(entry.id)?.settle();
       this.#arrivals.delete(entry.id);
+      this.#owning.delete(entry.id);
+      if (this.#entries.get(entry.id)?.finished) await this.#finish(entry.id);
     } catch (error) {
       log.warn({ migration: entry.id, error: explain(error) }, 'the container runs here, but the store does not say so yet; trying again');
       setTimeout(() => void this.#own(entry), 1_000).unref();
@@ -245,28 +260,48 @@ export class Receiver {
     return { placed };
   }
 
+  /** The source needs nothing of this any more. @throws CoatError `not-cleared` where it has to ask again */
   async #finish(id: string): Promise<Record<string, never>> {
-    this.#entries.delete(id);
-    await this.#deps.journal.remove(id);
+    const entry = await this.#entry(id);
+    if (this.#uncleared.has(id)) await this.#clear(id, 'the source gave the migration up');
+    if (this.#uncleared.has(id)) throw new CoatError('not-cleared', `${this.#deps.self} has not cleared away ${entry?.container} yet`);
+    if (entry?.state === 'running' && this.#owning.has(id)) await this.#remember({ ...entry, finished: true });
+    else {
+      this.#entries.delete(id);
+      await this.#deps.journal.remove(id);
+    }
     return {};
   }
 
   async #abort(id: string, why: string): Promise<void> {
     const entry = this.#entries.get(id);
     if (!entry || entry.state !== 'arriving') return;
-    await this.#remember({ ...entry, state: 'aborted' });
-    const { endpoints, containerId } = entry;
-    const arrival = this.#arrivals.get(id) ?? (containerId === undefined ? undefined : await this.#stranded(entry, containerId));
-    await arrival?.abandon(why);
-    this.#arrivals.delete(id);
-    if (!arrival) for (const { network, ip } of endpoints) await this.#deps.overlay.forget(network, ip).catch(() => undefined);
-    await giveUp(this.#deps, entry.volumes);
+    this.#entries.set(id, { ...entry, state: 'aborted' });
+    this.#unwatch(id);
+    await this.#clear(id, why);
   }
 
-  /** An arrival of an earlier life of this agent: enough of it to clear it away. */
-  async #stranded(entry: Entry, containerId: string): Promise<Arrival> {
-    const blank = { name: '', prefixLength: 0, mac: '', interfaceName: '' };
-    return new Arrival(this.#deps, { ...entry, source: entry.peer, memory: 0, carried: 0, volumes: [], strategy: 'cold', image: { id: '', ref: '', content: '', layers: [], digests: [], created: 0 }, body: {}, init: false, endpoints: entry.endpoints.map((endpoint) => ({ ...blank, ...endpoint })) }, containerId);
+  #unwatch(id: string): void {
+    this.#watches.get(id)?.();
+    this.#watches.delete(id);
+  }
+
+  /** Takes away what there is of an aborted one; what cannot be taken away now is when the source asks again. */
+  async #clear(id: string, why: string): Promise<void> {
+    const { journal, log } = this.#deps;
+    const entry = this.#entries.get(id)!;
+    const others = [...this.#entries.values()].filter((each) => each !== entry).flatMap(({ containerId }) => containerId ?? []);
+    try {
+      await clearAway(this.#deps, entry, this.#arrivals.get(id), new Set(others), why);
+      this.#arrivals.delete(id);
+      this.#uncleared.delete(id);
+    } catch (error) {
+      log.warn({ migration: id, error: explain(error) }, 'something of a move that was taken back is still here');
+      this.#uncleared.add(id);
+      return;
+    }
+    // last, as the disk may have been full of it
+    await journal.write(entry).catch((error: unknown) => log.warn({ migration: id, error: explain(error) }, 'the journal of a move cannot be written'));
   }
 
   #arrival(id: string): Arrival {

@@ -13,7 +13,7 @@ import { Patience } from './patience.ts';
 import { type Plan, planMove } from './plan.ts';
 import type { MoverDependencies } from './ports.ts';
 import type { Arrival, Outcome, Preparation } from './protocol.ts';
-import { tellWithdrawn } from './recover.ts';
+import { recoverSource, seeWithdrawn } from './recover.ts';
 import { redirectEverywhere } from './redirect.ts';
 import { destinationBody } from './spec.ts';
 import { Timeline } from './timeline.ts';
@@ -134,11 +134,21 @@ export class Move {
     };
     await using undo = new Undo((what, error) => log.error({ migration: this.id, what, error: explain(error) }, 'could not undo a step'));
     const promise = (): Promise<Outcome> => peer.call<Outcome>('/v1/moves/outcome', { id: this.id });
-    let told = true;
+    // what the store, the engine or the destination has to do with may not be possible now, and then has to be done later
+    const open = new Set<'store' | 'engine' | 'there'>();
+    const undoWith = (where: 'store' | 'engine' | 'there', what: string, run: () => Promise<unknown>): void =>
+      undo.add(what, async () => {
+        // one that could not be asked is not waited for twice
+        if (open.has(where)) return;
+        open.add(where);
+        await run();
+        open.delete(where);
+      });
     undo.add('journal', async () => {
-      if (told) return journal.remove(this.id);
-      await journal.write({ ...entry, state: 'withdrawn' });
-      void tellWithdrawn(this.#deps, entry);
+      if (open.size === 0) return journal.remove(this.id);
+      const left: SourceEntry = { ...entry, state: open.has('store') || open.has('engine') ? 'withdrawing' : 'withdrawn' };
+      await journal.write(left);
+      void seeWithdrawn(this.#deps, left);
     });
     await journal.write(entry);
     const unwatch = await containers.watch(inspect.Id, (event) => this.#meddled(judge(event, this.phase, plan.name)));
@@ -147,22 +157,16 @@ export class Move {
     this.#enter('prepared');
     this.#image = await this.#bringImage(plan, departure);
     for (const endpoint of endpoints) {
-      undo.add('announced claim', () => keepHere(this.#deps, endpoint));
+      undoWith('store', 'announced claim', () => keepHere(this.#deps, endpoint));
       await changeClaim(store, endpoint, announce(peer.name));
     }
-    undo.add('arrival', async () => {
-      told = false;
+    undoWith('there', 'arrival', async () => {
       await promise();
       await peer.call('/v1/moves/finish', { id: this.id });
-      told = true;
     });
     await step('create at destination', () =>
       peer.call('/v1/moves/prepare', preparation, { signal: this.#signal }),
     );
-    if (entry.restartPolicy) {
-      undo.add('restart policy', () => containers.setRestartPolicy(inspect.Id, entry.restartPolicy!));
-      await containers.setRestartPolicy(inspect.Id, { Name: 'no' });
-    }
 
     this.#enter('copying');
     await step('send files', () => departure.sendFiles(this.#signal, this.#progress('files')));
@@ -177,10 +181,15 @@ export class Move {
       this.#lenders.expect(this.id);
     }
     await step('prepare restore', () => departure.armDestination());
+    // late, as an engine that began anew while files were copied would leave the container down
+    if (entry.restartPolicy) {
+      undoWith('engine', 'restart policy', () => containers.setRestartPolicy(inspect.Id, entry.restartPolicy!));
+      await containers.setRestartPolicy(inspect.Id, { Name: 'no' });
+    }
 
     this.#signal.throwIfAborted();
     this.#enter('redirected');
-    undo.add('redirect', () => redirectEverywhere(this.#deps, endpoints, withdraw(this.#deps.self), plan.reachable));
+    undoWith('store', 'redirect', () => redirectEverywhere(this.#deps, endpoints, withdraw(this.#deps.self), plan.reachable));
     await allOf([step('warm up', () => departure.warmUp()), step('accept', () => peer.call('/v1/moves/accept', { id: this.id }))]);
     for (const warning of await step('redirect', () => redirectEverywhere(this.#deps, endpoints, redirect(peer.name), plan.reachable))) this.#warn(warning);
 
@@ -219,12 +228,12 @@ export class Move {
     this.#enter('released');
     unwatch();
     const pages = plan.strategy === 'postcopy' ? await step('fetch pages', () => this.#lend(entry, departure)) : 'whole';
-    await journal.write({ ...entry, state: 'left' });
 
     this.#enter('cleaned');
     await step('clean up', () => this.#cleanUp(plan, entry, departure)).catch((error: unknown) => {
-      this.#warn(`something is left to clean up at ${this.#deps.self}: ${explain(error)}`);
+      this.#warn(`${this.#deps.self} has not cleaned up after the move yet, and tries again until it has: ${explain(error)}`);
       log.error({ migration: this.id, error: explain(error) }, 'could not clean up after a move');
+      void recoverSource(this.#deps, { ...entry, state: 'left' });
     });
     if (pages !== 'whole') {
       this.#lost = true;
@@ -263,7 +272,8 @@ export class Move {
 
   /** Gives the destination the memory that it runs without. Here the processes stand still until it has it all. */
   async #lend(entry: SourceEntry, departure: Departure): Promise<PagesOutcome> {
-    await this.#deps.journal.write({ ...entry, state: 'lending' });
+    // where it cannot be written, `doubt` does as well: whoever asks hears that it runs there
+    await this.#deps.journal.write({ ...entry, state: 'lending' }).catch((error: unknown) => this.#deps.log.warn({ migration: this.id, error: explain(error) }, 'the journal of a move cannot be written'));
     const tell = this.#progress('memory');
     const carried = departure.bytes.memory;
     try {
@@ -280,6 +290,7 @@ export class Move {
   }
 
   async #cleanUp(plan: Plan, entry: SourceEntry, departure: Departure): Promise<void> {
+    await this.#deps.journal.write({ ...entry, state: 'left' });
     for (const signal of this.#signals) await this.#deps.peers.get(entry.peer).call('/v1/moves/signal', { id: this.id, signal });
     for (const complaint of await endAtSource(this.#deps, plan.container, entry)) this.#warn(complaint);
     await departure.cleanUp();

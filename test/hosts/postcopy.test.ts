@@ -40,7 +40,7 @@ test('auto: much memory follows, little is carried', scene(async (scene) => {
 }));
 
 test('the link breaks before the commit: taken back, and nothing is left', scene(async (scene) => {
-  const memory = await Memory.make(scene, h1);
+  const memory = await Memory.make(scene, h1, 32);
   const peer = await scene.peer(memory.server);
   await memory.server.exec('sh', '-c', 'head -c 30000000 /dev/urandom > /srv/ballast');
   const before = await remains();
