@@ -61,7 +61,7 @@ it.each([1, 2])('a released hold keeps the order while more comes, by whichever 
   await b.driver.accept(KEY, server.ip);
   await redirect(store, all, server.ip);
   await a.driver.cut(KEY, server.ip);
-  const fire = client.netns.run('python3', '-c', FIRE, server.ip, "0.5");
+  const fire = client.netns.run('python3', '-c', FIRE, server.ip, "0.35");
   await sleep(250);
   await b.driver.release(KEY, server.ip);
   const sent = (await fire).trim();
