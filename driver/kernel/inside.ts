@@ -1,6 +1,6 @@
 import { closeSync, openSync } from 'node:fs';
-import type * as Everything from 'koffi';
 import { CoatError } from '../host/errors.ts';
+import { type Call, loadLibC } from '../host/libc.ts';
 import { addressBytes } from '../ipam/address.ts';
 
 /** sched.h, sys/socket.h, fcntl.h: the same on x64 and arm64. */
@@ -10,23 +10,19 @@ const SOCK_DGRAM = 2;
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
 
-type Call = (...args: unknown[]) => number;
-interface LibC { setns: Call; socket: Call; bind: Call; close: Call; errno: () => number }
+interface Sockets { setns: Call; socket: Call; bind: Call; close: Call; errno: () => number }
 
-let loading: Promise<LibC> | undefined;
+let loading: Promise<Sockets> | undefined;
 
-/** The C library, through koffi's foreign function interface: Node has no way of its own into a namespace. Loaded when first needed. */
-async function load(): Promise<LibC> {
-  const imported = (await import('koffi')) as Partial<typeof Everything> & { default?: typeof Everything };
-  // as a part of one file the agent gets the CommonJS package, elsewhere the module
-  const koffi = imported.default ?? (imported as typeof Everything);
-  const c = koffi.load(null);
+/** Node has no way of its own into a namespace. */
+async function load(): Promise<Sockets> {
+  const c = await loadLibC();
   return {
-    setns: c.func('int setns(int fd, int type)') as Call,
-    socket: c.func('int socket(int domain, int type, int protocol)') as Call,
-    bind: c.func('int bind(int fd, const void *address, uint32_t length)') as Call,
-    close: c.func('int close(int fd)') as Call,
-    errno: () => koffi.errno(),
+    setns: c.func('setns', 'int', ['int', 'int']),
+    socket: c.func('socket', 'int', ['int', 'int', 'int']),
+    bind: c.func('bind', 'int', ['int', 'const void *', 'uint32_t']),
+    close: c.func('close', 'int', ['int']),
+    errno: c.errno,
   };
 }
 
@@ -66,7 +62,7 @@ function openOr(path: string): number | undefined {
   }
 }
 
-function bound(c: LibC, address: string, port: number): number {
+function bound(c: Sockets, address: string, port: number): number {
   const fd = c.socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) throw new CoatError('no-socket', `a socket cannot be made: error ${c.errno()}`);
   // struct sockaddr_in, ip(7)

@@ -7,10 +7,12 @@ import { arrivalBundle, type OciConfig, RESTORE_OPTIONS } from '../criu/bundle.t
 import { Door } from '../criu/door.ts';
 import { DESCRIPTORS, LAZY_FLAG, sharedFlags } from '../criu/dump.ts';
 import { Inventory, INVENTORY } from '../criu/inventory.ts';
-import { giveUpPages, LazyPages, pagerAlive } from '../criu/lazy.ts';
+import { giveUpPages, LazyPages, pagerAlive, pagesGo, pagesHere } from '../criu/lazy.ts';
 import { lastErrors } from '../criu/log.ts';
 import type { HostSide } from '../criu/host.ts';
 import { mountMemory, PAGES, releaseMemory, reserveMemory, unmountMemory } from '../criu/memory.ts';
+import { MEMORY } from '../memory/ahead.ts';
+import { PageIntake } from '../memory/intake.ts';
 import { runSetKey } from '../criu/setkey.ts';
 import { criuOnPath } from '../criu/wrapper.ts';
 import type { Drain } from '../agent/peer.ts';
@@ -21,7 +23,7 @@ import { unpack } from '../transfer/tar.ts';
 import { Readable as Stream } from 'node:stream';
 import { fetchPages, type PagesOutcome } from './fetch.ts';
 import type { MoverDependencies } from './ports.ts';
-import type { Preparation } from './protocol.ts';
+import type { Arrival as Landed, Preparation } from './protocol.ts';
 import { applyRemovals, type Delta } from '../transfer/delta.ts';
 import { empty } from './lodging.ts';
 import { Timeline } from './timeline.ts';
@@ -57,6 +59,9 @@ export class Arrival {
   #images: Promise<Sizes> | undefined;
   #inventory: Inventory | undefined;
   #way: Drain | undefined;
+  /** Memory that comes while the container still runs at the source. */
+  #aheadWay: Drain | undefined;
+  #ahead: Promise<void> | undefined;
   #started: Promise<void> | undefined;
   #pages: LazyPages | undefined;
   /** Where its pages will come from. */
@@ -74,7 +79,7 @@ export class Arrival {
 
   /** Whether its memory comes after it. */
   get lazy(): boolean {
-    return this.#preparation.strategy === 'postcopy';
+    return this.#preparation.strategy !== 'cold';
   }
 
   get #options(): string {
@@ -98,6 +103,25 @@ export class Arrival {
     await unpack(root, stream, 'upper');
   }
 
+  /** Memory, once for this arrival. */
+  #mounted(): Promise<void> {
+    const { carried, memory } = this.#preparation;
+    return (this.#mounting ??= mountMemory(this.#deps.host, this.#directory, carried, memory - carried));
+  }
+  #mounting: Promise<void> | undefined;
+
+  /** Takes memory in while the container still runs at the source. Resolves when it may be sent. */
+  async ahead(): Promise<void> {
+    const { host, peers } = this.#deps;
+    const { id, source } = this.#preparation;
+    await this.#mounted();
+    await mkdir(host.path(`${this.#directory}/${MEMORY}`));
+    const intake = new PageIntake(host.path(`${this.#directory}/${MEMORY}`));
+    this.#aheadWay = await peers.get(source).drain(`/v1/moves/memory?id=${id}`, (bytes) => intake.take(bytes));
+    this.#ahead = this.#aheadWay.ended.then(() => intake.end()).finally(() => intake.close());
+    this.#ahead.catch(() => undefined);
+  }
+
   /** Plumbs and holds the endpoints, and takes `docker start` as far as it goes without the container's memory. */
   async ready(): Promise<void> {
     const { host, overlay, containers } = this.#deps;
@@ -105,7 +129,7 @@ export class Arrival {
     await this.timeline.step('plumb', async () => {
       for (const endpoint of this.#preparation.endpoints) await overlay.expect({ ...endpoint, netns });
     });
-    await mountMemory(host, this.#directory, this.#preparation.carried);
+    await this.#mounted();
     await mkdir(host.path(`${this.#directory}/images`));
     await mkdir(host.path(`${this.#directory}/work`));
     await writeFile(host.path(this.#options), RESTORE_OPTIONS + (await writeActions(host, this.#directory, restoreActions)));
@@ -175,11 +199,13 @@ export class Arrival {
   /** Of images that are not whole yet no more is taken. */
   stopReceiving(): void {
     this.#way?.destroy();
+    this.#aheadWay?.destroy();
   }
 
   /** Waits for everything, and restores it. When this returns the container runs here, unheard: its frames are held. */
-  async restore(): Promise<{ memory: number; state: number }> {
+  async restore(): Promise<Pick<Landed, 'memory' | 'state' | 'pages'>> {
     const received = (await this.#images) ?? {};
+    await this.#ahead;
     if (this.#pages) {
       await this.timeline.step('ready for memory', () => this.#pages!.ready(Object.keys(received), this.#heldInventory));
       this.fetched = fetchPages(this.#deps, { id: this.#preparation.id, source: this.#preparation.source, containerId: this.#containerId, directory: this.#directory, way: this.#pageWay });
@@ -188,7 +214,8 @@ export class Arrival {
     releaseMemory(this.#deps.host, `${this.#directory}/${RESERVES[1]}`);
     await this.timeline.step('restore', () => this.#offering(() => this.#restored()));
     const total = (pages: boolean): number => Object.keys(received).reduce((sum, name) => sum + (isPages(name) === pages ? received[name]! : 0), 0);
-    return { memory: total(true), state: total(false) };
+    const pages = this.lazy ? (pagesHere(this.#deps.host, this.#directory) ? 'here' : 'fetching') : undefined;
+    return { memory: total(true), state: total(false), pages };
   }
 
   /**
@@ -204,6 +231,7 @@ export class Arrival {
       await this.#inventory!.give(this.#heldInventory);
       await this.timeline.step('… until the pid', () => heard('pid'));
       await Promise.all([this.timeline.step('… until ready', () => heard('ready')), this.timeline.step('… until start', () => heard('start'))]);
+      if (this.#ahead) await this.timeline.step('… until its memory', () => pagesGo(this.#deps.host, this.#directory, patience));
       // without it the memory that is missing would be zeroes
       if (this.lazy && !pagerAlive(this.#deps.host, this.#directory)) throw new Error('what fetches its memory has ended');
       this.#door!.go();
@@ -237,7 +265,7 @@ export class Arrival {
     const { containers, overlay, host, log } = this.#deps;
     const tried = (what: string, work: Promise<unknown> | undefined): Promise<unknown> =>
       Promise.resolve(work).catch((error: unknown) => log.warn({ what, error: explain(error) }, 'could not undo a part of an arrival'));
-    this.#way?.destroy();
+    this.stopReceiving();
     void this.#pageWay?.then((way) => way.destroy(), () => undefined);
     // an arrival of an earlier life of this agent may still have a runtime waiting at its door
     this.#door ??= attempt(() => Door.open(host, this.#directory));

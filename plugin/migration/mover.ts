@@ -1,3 +1,4 @@
+import type { Duplex } from 'node:stream';
 import { CoatError, explain } from '../../driver/host/errors.ts';
 import type { Migration, MigrationDetails, MigrationRequest, Report } from '../agent/api.ts';
 import type { PeerRoutes } from '../agent/peer.ts';
@@ -83,11 +84,13 @@ export function createMover(deps: MoverDependencies, history: History, ended: (r
     register(routes) {
       receiver.register(routes);
       lenders.register(routes);
-      routes.tunnel('/v1/moves/images', (way, query, from) => {
+      const connecting = (path: string, connect: (move: Move, way: Duplex) => boolean): void => routes.tunnel(path, (way, query, from) => {
         const move = going.get(query.get('id') ?? '');
-        if (move?.to === from && move.connect(way)) return;
+        if (move?.to === from && connect(move, way)) return;
         way.destroy();
       });
+      connecting('/v1/moves/images', (move, way) => move.connect(way));
+      connecting('/v1/moves/memory', (move, way) => move.connectMemory(way));
     },
     async recover() {
       await receiver.recover();

@@ -9,6 +9,8 @@ import { CarriedVolume } from './volumes.ts';
  *     check      Offer → Verdict         refuses, or says what is missing; touches nothing
  *     image      a `docker save` stream
  *     prepare    Preparation             container created, endpoints known
+ *     ahead      → {}                    with `precopy`: memory may be sent while the container runs; calls back:
+ *     memory       ←                     a tunnel for pages, see memory/intake.ts
  *     files      tar of the writable layer, first pass; and of each volume that is copied
  *     ready      → {}                    endpoints plumbed and held, runtime waiting
  *     arm        Arming → {}             `runc restore` is started and waits at CRIU's door; calls back:
@@ -93,12 +95,14 @@ export interface Arrival {
   released: number;
   memory: number;
   state: number;
+  /** Whether memory is still to be put in its place: `fetching` where the source is needed for it. */
+  pages?: 'fetching' | 'here' | undefined;
 }
 
 export interface Outcome {
   state: 'running' | 'aborted';
-  /** Of a container that runs before its memory is there. `lost` is followed by why. */
-  pages?: 'fetching' | 'whole' | `lost ${string}` | undefined;
+  /** Of a container that runs before its memory is in place: `here` is all on this host, and needs the source no more. `lost` is followed by why. */
+  pages?: 'fetching' | 'here' | 'whole' | `lost ${string}` | undefined;
 }
 
 /** Whether the source has memory that the destination runs a container without. */

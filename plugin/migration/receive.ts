@@ -33,6 +33,8 @@ export class Receiver {
   readonly #deps: MoverDependencies;
   readonly #arrivals = new Map<string, Arrival>();
   readonly #entries = new Map<string, Entry>();
+  /** Moves that their sources have done with, while memory is still being put in its place. */
+  readonly #finished = new Set<string>();
   readonly #queue = new KeyedQueue();
 
   constructor(deps: MoverDependencies) {
@@ -49,6 +51,7 @@ export class Receiver {
       return inTurn(preparation.id, () => this.#prepare(preparation, from));
     });
     routes.upload('/v1/moves/files', (stream, query) => inTurn(idOf(query), () => this.#arrival(idOf(query)).files(stream, query.get('volume') ?? undefined).then(() => ({}))));
+    routes.call('/v1/moves/ahead', (body) => inTurn(parse(Reference, body).id, () => this.#arrival(parse(Reference, body).id).ahead().then(() => ({}))));
     routes.call('/v1/moves/ready', (body) => inTurn(parse(Reference, body).id, () => this.#arrival(parse(Reference, body).id).ready().then(() => ({}))));
     routes.call('/v1/moves/arm', (body) => {
       const { id, descriptors } = parse(Arming, body);
@@ -81,7 +84,7 @@ export class Receiver {
         if (entry?.state !== 'running') return;
         for (const { network, ip } of entry.endpoints) await this.#deps.overlay.release(network, ip).catch(() => undefined);
         void this.#own(entry);
-        if (entry.pages === 'fetching') void this.#goOnFetching(entry);
+        if (entry.pages === 'fetching' || entry.pages === 'here') void this.#goOnFetching(entry);
       });
     }
   }
@@ -155,7 +158,8 @@ export class Receiver {
     try {
       arrived = await arrival.restore();
       // the commit: from here on the container is this host's
-      await arrival.timeline.step('commit', () => this.#remember({ ...entry, state: 'running', ...(arrival.lazy ? { pages: 'fetching' } : {}) }));
+      const { pages } = arrived;
+      await arrival.timeline.step('commit', () => this.#remember({ ...entry, state: 'running', ...(pages ? { pages } : {}) }));
     } catch (error) {
       await this.#abort(id, explain(error));
       throw error;
@@ -189,6 +193,7 @@ export class Receiver {
     const entry = this.#entries.get(id);
     if (pages !== 'whole') this.#deps.log.error({ migration: id, container: entry?.container, why: pages }, 'a container was ended here: its memory cannot be fetched any more');
     if (entry) await this.#remember({ ...entry, pages });
+    if (this.#finished.delete(id)) await this.#finish(id);
   }
 
   /** A container that an earlier life of this agent took in before its memory was there. */
@@ -202,7 +207,7 @@ export class Receiver {
 
   /** Whether a container of this host is here in part only. */
   fetching(containerId: string): boolean {
-    return [...this.#entries.values()].some((entry) => entry.containerId === containerId && entry.pages === 'fetching');
+    return [...this.#entries.values()].some((entry) => entry.containerId === containerId && (entry.pages === 'fetching' || entry.pages === 'here'));
   }
 
   async #outcome(id: string, from: string): Promise<Outcome> {
@@ -222,6 +227,11 @@ export class Receiver {
   }
 
   async #finish(id: string): Promise<Record<string, never>> {
+    // the next life of this agent has to know of memory that is not in its place yet
+    if ((await this.#entry(id))?.pages === 'here') {
+      this.#finished.add(id);
+      return {};
+    }
     this.#entries.delete(id);
     await this.#deps.journal.remove(id);
     return {};

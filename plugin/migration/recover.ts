@@ -62,7 +62,7 @@ export async function recoverSource(deps: MoverDependencies, entry: SourceEntry)
   for (; ; await sleep(ASK_EVERY_MS)) {
     try {
       const state = entry.state === 'left' || entry.state === 'lending' ? 'running' : await ask();
-      if (state === 'running' && entry.strategy === 'postcopy' && entry.state !== 'left') {
+      if (state === 'running' && entry.strategy !== 'cold' && entry.state !== 'left') {
         await journal.write({ ...entry, state: 'lending' });
         const pages = await lend(deps, entry);
         if (pages !== 'whole') log.error({ migration: entry.id, container: entry.container, why: pages }, 'a container that was moved is lost');

@@ -93,6 +93,12 @@ export class Move {
     return this.#departure !== undefined;
   }
 
+  /** The same for memory that comes ahead of it. */
+  connectMemory(way: Duplex): boolean {
+    this.#departure?.connectMemory(way);
+    return this.#departure !== undefined;
+  }
+
   /** What a user did with the container says more than what broke of it. */
   async #reason(error: unknown): Promise<unknown> {
     if (this.#signal.aborted && !this.#lost) return this.#signal.reason as unknown;
@@ -165,11 +171,12 @@ export class Move {
     this.#enter('copying');
     await step('send files', () => departure.sendFiles(this.#signal, this.#progress('files')));
     undo.add('memory', () => departure.cleanUp());
+    if (plan.strategy === 'precopy') await step('send memory', () => departure.sendMemory(this.#signal, this.#progress('memory')));
     await allOf([
       step('ready at destination', () => peer.call('/v1/moves/ready', { id: this.id }, { signal: this.#signal, timeout: 60_000 })),
       step('prepare dump', () => departure.prepare()),
     ]);
-    if (plan.strategy === 'postcopy') {
+    if (plan.strategy !== 'cold') {
       undo.add('expected memory', () => this.#lenders.forget(this.id));
       this.#lenders.expect(this.id);
     }
@@ -180,6 +187,8 @@ export class Move {
     undo.add('redirect', () => redirectEverywhere(this.#deps, endpoints, withdraw(this.#deps.self), plan.reachable));
     await allOf([step('warm up', () => departure.warmUp()), step('accept', () => peer.call('/v1/moves/accept', { id: this.id }))]);
     for (const warning of await step('redirect', () => redirectEverywhere(this.#deps, endpoints, redirect(peer.name), plan.reachable))) this.#warn(warning);
+
+    if (plan.strategy === 'precopy') await step('send the rest of the memory', () => departure.sendLastMemory(this.#signal));
 
     this.#signal.throwIfAborted();
     await departure.mustRun();
@@ -214,7 +223,9 @@ export class Move {
     } else this.#timeline.thawed();
     this.#enter('released');
     unwatch();
-    const pages = plan.strategy === 'postcopy' ? await step('fetch pages', () => this.#lend(entry, departure)) : 'whole';
+    const behind = plan.strategy !== 'cold' && (arrived === undefined || arrived.pages === 'fetching');
+    if (behind) this.#strategy = 'postcopy';
+    const pages = behind ? await step('fetch pages', () => this.#lend(entry, departure)) : 'whole';
     await journal.write({ ...entry, state: 'left' });
 
     this.#enter('cleaned');

@@ -58,7 +58,7 @@ function stage(processes: Record<number, { address: number; pages: number }[]>):
   const criu = new End();
   const failures: string[] = [];
   const load = (): PageStore => new PageStore(new Map(Object.entries(processes).map(([pid, ranges]) => [Number(pid), ranges])));
-  const pager = new Pager(criu, { load, reached: () => undefined, failed: (why) => failures.push(why.message) });
+  const pager = new Pager(criu, { load, go: () => undefined, here: () => undefined, reached: () => undefined, failed: (why) => failures.push(why.message) });
   return {
     criu,
     failures,
