@@ -12,6 +12,7 @@ import { dropOrphans } from './ipam/orphans.ts';
 import { Pending, Releases } from './ipam/releases.ts';
 import { Spares } from './ipam/spares.ts';
 import { createKernel, type Kernel } from './kernel/kernel.ts';
+import type { Datagram } from './kernel/packets.ts';
 import { destinations, routeMtus } from './kernel/route.ts';
 import * as arrivals from './network/arrivals.ts';
 import type { ArrivalRequest } from './network/arrivals.ts';
@@ -80,6 +81,8 @@ export interface Driver {
   expect(arrival: ArrivalRequest): Promise<void>;
   /** From now on frames for an arrival that reach this host are held, whatever the records say. */
   accept(network: string, ip: string): Promise<void>;
+  /** Gives an arrival datagrams ahead of those that are held. @returns how many it could not be given */
+  putIn(network: string, ip: string, datagrams: readonly Datagram[]): Promise<number>;
   /** Lets held frames go, in order. */
   release(network: string, ip: string): Promise<void>;
   /** Gives an arrival up; everything plumbed for it is removed. */
@@ -226,6 +229,7 @@ export async function createDriver(options: DriverOptions): Promise<Driver> {
     settled: (revision, timeout = 5_000) => reconciler.settled(revision, timeout),
     expect: (arrival) => at(arrival.network, arrival.ip, () => arrivals.expect(room, arrival)),
     accept: (network, ip) => at(network, ip, () => arrivals.accept(room, network, ip)),
+    putIn: (network, ip, datagrams) => at(network, ip, () => arrivals.putIn(room, network, ip, datagrams)),
     release: (network, ip) => at(network, ip, () => arrivals.release(room, network, ip)),
     forget: (network, ip) => at(network, ip, () => arrivals.forget(room, network, ip)),
     cut: (network, ip) => at(network, ip, () => arrivals.setCut(room, network, ip, true)),

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Build } from './images/build.ts';
 import { plant } from './images/seed.ts';
 import { labPlaces } from './places.ts';
-import { switchAddress, type LabSpec } from './spec.ts';
+import { switchAddress, type LabSpec, type Store } from './spec.ts';
 
 /** What of a host survives its death, below the host's directory (see host/root.sh). */
 const PARTS = ['upper', 'work', 'root', 'docker', 'containerd', 'coat', 'log'];
@@ -11,9 +11,9 @@ const PARTS = ['upper', 'work', 'root', 'docker', 'containerd', 'coat', 'log'];
 /**
  * Makes a new host's disk.
  *
- * @param seedPath what its Docker data begin with; without it, with nothing
+ * @param seedPath what its images begin with; without it, with none
  */
-export async function makeDisk(spec: LabSpec, host: string, build: Build, seedPath?: string): Promise<void> {
+export async function makeDisk(spec: LabSpec, host: string, store: Store, build: Build, seedPath?: string): Promise<void> {
   const disk = labPlaces(spec.name).host(host);
   for (const part of PARTS) await mkdir(join(disk, part), { recursive: true });
   const etc = join(disk, 'upper', 'etc');
@@ -21,8 +21,8 @@ export async function makeDisk(spec: LabSpec, host: string, build: Build, seedPa
   await writeFile(join(etc, 'hostname'), `${host}\n`);
   await writeFile(join(etc, 'hosts'), hostsFile(spec, host));
   await writeFile(join(etc, 'resolv.conf'), resolvConf(spec));
-  await writeFile(join(etc, 'docker', 'daemon.json'), `${JSON.stringify(daemonJson(), null, 2)}\n`);
-  if (seedPath !== undefined) await plant(seedPath, join(disk, 'docker'), build);
+  await writeFile(join(etc, 'docker', 'daemon.json'), `${JSON.stringify(daemonJson(store), null, 2)}\n`);
+  if (seedPath !== undefined) await plant(store, seedPath, disk, build);
 }
 
 export function hostsFile(spec: LabSpec, host: string): string {
@@ -34,10 +34,12 @@ export function hostsFile(spec: LabSpec, host: string): string {
 const resolvConf = (spec: LabSpec): string => `nameserver ${switchAddress(spec.subnet)}\noptions timeout:1 attempts:1\n`;
 
 /** `runtimes` must be there from the start: a container made with a runtime needs it at every start. */
-export function daemonJson(): object {
+export function daemonJson(store: Store = 'overlay2'): object {
   return {
-    'storage-driver': 'overlay2',
+    ...(store === 'overlay2' ? { 'storage-driver': 'overlay2' } : { features: { 'containerd-snapshotter': true } }),
     'exec-opts': ['native.cgroupdriver=cgroupfs'],
+    // a registry on a host of the lab speaks plain HTTP
+    'insecure-registries': ['10.213.0.0/16'],
     'live-restore': false,
     'log-level': 'info',
     runtimes: { coat: { path: '/var/lib/coat/bin/coat-runc' } },

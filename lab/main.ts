@@ -3,8 +3,9 @@ import { CoatError, codeOf, explain } from '../driver/host/errors.ts';
 import { takeDown } from './destroy.ts';
 import { execInside } from './exec.ts';
 import { Lab } from './lab.ts';
-import { checkName, parseCgroup, parseEngines, parseHosts, parseRate } from './spec.ts';
+import { checkName, parseCgroup, parseEngines, parseHosts, parseRate, parseStores } from './spec.ts';
 import { statusOf, statusText } from './status.ts';
+import { buildImages } from './up.ts';
 
 interface Named { name: string }
 
@@ -20,9 +21,15 @@ const command = (usage: string, description: string): Command =>
 command('up', 'make a lab')
   .option('--hosts <n>', 'how many hosts', parseHosts, 3)
   .option('--engines <list>', 'Docker generations, given out in turn', parseEngines, [26, 28])
+  .option('--store <list>', 'where engines keep images, overlay2 or containerd, given out in turn', parseStores, ['overlay2'])
   .option('--cgroup <version>', 'cgroup version the engines see, 1 or 2 (default: this machine\'s)', parseCgroup)
   .option('--no-plugin', 'leave COAT out')
   .action(async (options: Named & Parameters<typeof Lab.up>[0]) => say(statusText(await statusOf(await up(options)))));
+
+program
+  .command('images')
+  .description('build what hosts are made of, which the first lab would do otherwise')
+  .action(() => stoppable('the images were not built', (signal) => buildImages({ log: note, signal })));
 
 command('down', 'remove a lab and everything it has made').action(({ name }: Named) => takeDown(name, note));
 
@@ -53,19 +60,28 @@ command('limit <host>', 'give a host\'s link a rate, in both directions')
 
 /** The lab that is there already, or a new one. Ctrl-C removes what there is of it. */
 async function up(options: Named & Parameters<typeof Lab.up>[0]): Promise<Lab> {
+  try {
+    return await stoppable(`lab ${options.name} was not made`, (signal) => Lab.up({ ...options, log: note, signal }));
+  } catch (error) {
+    if (codeOf(error) !== 'lab-exists') throw error;
+    note(`lab ${options.name} is up already`);
+    return Lab.open(options.name);
+  }
+}
+
+/** @param not what is said when somebody does not want it any more */
+async function stoppable<T>(not: string, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const stop = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.once(signal, () => {
-      note(`${signal}: removing lab ${options.name}`);
-      stop.abort(new CoatError('interrupted', `lab ${options.name} was not made`));
+      note(`${signal}: removing what there is of it`);
+      stop.abort(new CoatError('interrupted', not));
     });
   }
   try {
-    return await Lab.up({ ...options, log: note, signal: stop.signal });
+    return await work(stop.signal);
   } catch (error) {
-    if (codeOf(error) !== 'lab-exists') throw stop.signal.aborted ? stop.signal.reason : error;
-    note(`lab ${options.name} is up already`);
-    return Lab.open(options.name);
+    throw stop.signal.aborted ? stop.signal.reason : error;
   }
 }
 

@@ -9,7 +9,7 @@ const Record = z.object({
   name: z.string(),
   subnet: z.number(),
   cgroup: z.union([z.literal(1), z.literal(2)]),
-  hosts: z.array(z.object({ name: z.string(), address: z.string(), engine: z.union([z.literal(26), z.literal(28)]) })),
+  hosts: z.array(z.object({ name: z.string(), address: z.string(), engine: z.union([z.literal(26), z.literal(28)]), store: z.enum(['overlay2', 'containerd']).default('overlay2') })),
   complete: z.boolean(),
   roots: z.record(z.string(), z.string()).default({}),
 });

@@ -4,11 +4,16 @@ import { CoatError } from '../driver/host/errors.ts';
 export type Engine = 26 | 28;
 export const ENGINES: readonly Engine[] = [26, 28];
 
+/** Where an engine keeps images and layers: its own storage driver, or containerd's image store. */
+export type Store = 'overlay2' | 'containerd';
+export const STORES: readonly Store[] = ['overlay2', 'containerd'];
+
 export interface HostSpec {
   name: string;
   /** Underlay address, without prefix length (always /24). */
   address: string;
   engine: Engine;
+  store: Store;
 }
 
 /** What a lab is; written to its record when `up` begins. */
@@ -33,6 +38,15 @@ export function parseEngines(text: string): Engine[] {
     const engine = ENGINES.find((known) => String(known) === part.trim());
     if (engine !== undefined) return engine;
     throw new CoatError('lab-engine', `there is no engine "${part.trim()}" in the lab`, { hint: `known: ${ENGINES.join(', ')}` });
+  });
+}
+
+/** @param text as in `--store overlay2,containerd` */
+export function parseStores(text: string): Store[] {
+  return text.split(',').map((part) => {
+    const store = STORES.find((known) => known === part.trim());
+    if (store !== undefined) return store;
+    throw new CoatError('lab-store', `there is no image store "${part.trim()}"`, { hint: `known: ${STORES.join(', ')}` });
   });
 }
 
@@ -67,11 +81,12 @@ export function address6(address: string): string {
 /** The switch's own address: for a look from outside, and to answer "no such port" as a name server. */
 export const switchAddress = (subnet: number): string => `10.213.${subnet}.254`;
 
-/** Hosts h1, h2, … with the engines given out in turn. */
-export function planHosts(count: number, engines: readonly Engine[], subnet: number): HostSpec[] {
+/** Hosts h1, h2, … with the engines and their stores given out in turn. */
+export function planHosts(count: number, engines: readonly Engine[], subnet: number, stores: readonly Store[] = ['overlay2']): HostSpec[] {
   return Array.from({ length: count }, (_, i) => ({
     name: `h${i + 1}`,
     address: hostAddress(subnet, i + 1),
     engine: engines[i % engines.length]!,
+    store: stores[i % stores.length]!,
   }));
 }

@@ -15,7 +15,7 @@ import { makeUnderlay } from './kernel/underlay.ts';
 import { checkNeeds, defaultCgroup } from './needs.ts';
 import { labPlaces, SEED_HOST } from './places.ts';
 import { allRecords, readRecord, writeRecord, type LabRecord } from './record.ts';
-import { checkName, ENGINES, planHosts, type Engine, type LabSpec } from './spec.ts';
+import { checkName, ENGINES, planHosts, type Engine, type LabSpec, type Store } from './spec.ts';
 import { pickSubnet } from './subnet.ts';
 
 export interface UpOptions {
@@ -25,6 +25,8 @@ export interface UpOptions {
   hosts?: number;
   /** Given out in turn; default one of each. */
   engines?: readonly Engine[];
+  /** Where they keep images, given out in turn; default overlay2. */
+  store?: readonly Store[];
   /** The cgroup version the engines see; default: what this machine itself uses. */
   cgroup?: 1 | 2;
   /** False leaves COAT out. */
@@ -64,26 +66,46 @@ export async function bringUp(options: UpOptions, finish: (spec: LabSpec) => Pro
   });
 }
 
+/** Builds what the hosts of a lab are made of, so that the next one need not wait for it. */
+export async function buildImages(options: Pick<UpOptions, 'name' | 'engines' | 'log' | 'signal'>): Promise<void> {
+  const name = checkName(options.name ?? 'images');
+  await checkNeeds();
+  const claim = { what: `building the images in the name of lab ${name}`, tell: options.log ?? (() => undefined), signal: options.signal };
+  await alone(name, claim, async () => {
+    if ((await readRecord(name))?.complete) throw new CoatError('lab-exists', `there is a lab "${name}"`, { hint: 'build in another name' });
+    await destroy(name);
+    try {
+      await imagesOf(await plan(name, options), undefined, claim.tell, options.signal);
+    } finally {
+      await destroy(name);
+    }
+  });
+}
+
 async function plan(name: string, options: UpOptions): Promise<LabSpec> {
   const subnet = pickSubnet(name, new Set((await allRecords()).map((record) => record.subnet)));
-  const hosts = planHosts(options.hosts ?? 3, options.engines ?? ENGINES, subnet);
+  const hosts = planHosts(options.hosts ?? 3, options.engines ?? ENGINES, subnet, options.store);
   return { name, subnet, cgroup: options.cgroup ?? defaultCgroup(await hierarchies()), hosts };
 }
 
-async function makeHosts(spec: LabSpec, packages: MorePackages | undefined, tell: Tell, signal: AbortSignal | undefined): Promise<LabRecord> {
+async function imagesOf(spec: LabSpec, packages: MorePackages | undefined, tell: Tell, signal: AbortSignal | undefined): Promise<{ record: LabRecord; images: Awaited<ReturnType<typeof makeImages>> }> {
   const record: LabRecord = { ...spec, complete: false, roots: {} };
   await writeRecord(record);
   await mkdir(labPlaces(spec.name).shared, { recursive: true, mode: 0o755 });
   const images = await makeImages(spec, buildIn(await makeHostCgroups(spec.name, SEED_HOST), tell, signal), packages);
   for (const [engine, { lower }] of images) record.roots[engine] = lower;
   await writeRecord(record);
+  return { record, images };
+}
 
+async function makeHosts(spec: LabSpec, packages: MorePackages | undefined, tell: Tell, signal: AbortSignal | undefined): Promise<LabRecord> {
+  const { record, images } = await imagesOf(spec, packages, tell, signal);
   signal?.throwIfAborted();
   tell(`booting ${spec.hosts.map((host) => `${host.name} (engine ${host.engine})`).join(', ')}`);
   await makeUnderlay(spec);
   await allDone(spec.hosts.map(async (host) => {
-    const { lower, seed } = images.get(host.engine)!;
-    await makeDisk(spec, host.name, buildIn(await makeHostCgroups(spec.name, host.name), tell, signal), seed);
+    const { lower, seeds } = images.get(host.engine)!;
+    await makeDisk(spec, host.name, host.store, buildIn(await makeHostCgroups(spec.name, host.name), tell, signal), seeds[host.store]);
     await boot(spec, host.name, lower, signal);
   }));
   return record;

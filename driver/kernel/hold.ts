@@ -1,5 +1,6 @@
 import { until } from '../host/until.ts';
 import { batch, list, type Kernel } from './kernel.ts';
+import { PACED, WIDE } from './pace.ts';
 
 /**
  * The hold: frames towards a container wait in a token bucket, tc-tbf(8), instead of reaching it.
@@ -42,7 +43,7 @@ export async function closeHold(kernel: Kernel, port: string, mtu: number): Prom
 
 /**
  * Lets the held frames go, in order. Changing the rate wakes nobody up: a frame of ours behind the
- * waiting ones does.
+ * waiting ones does. Where they are handed on by one processor (netns.ts, receiveByOne) they also arrive in order.
  */
 export async function openHold(kernel: Kernel, port: string): Promise<void> {
   try {
@@ -50,8 +51,17 @@ export async function openHold(kernel: Kernel, port: string): Promise<void> {
   } catch {
     // tc(8) says better what is wrong
   }
-  await kernel.run(['tc', 'qdisc', 'change', 'dev', port, 'root', 'tbf', 'rate', '34gbit', 'burst', '1mb', 'limit', LIMIT]);
+  await setPace(kernel, port, PACED);
   await sendFrame(kernel, port);
+}
+
+/** Once the held frames are gone. A port that is gone is fine. */
+export async function widenHold(kernel: Kernel, port: string): Promise<void> {
+  await setPace(kernel, port, WIDE, [0, 1, 2]);
+}
+
+async function setPace(kernel: Kernel, port: string, { rate, burst, overhead }: typeof PACED, okCodes = [0]): Promise<void> {
+  await kernel.run(['tc', 'qdisc', 'change', 'dev', port, 'root', 'tbf', 'rate', `${rate * 8}bit`, 'burst', String(burst), 'limit', LIMIT, 'overhead', String(overhead)], { okCodes });
 }
 
 /** The hold on a port, or undefined, also where there is no such port any more. */

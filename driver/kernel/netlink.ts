@@ -5,6 +5,7 @@ import { Queue } from '../host/queue.ts';
 import type { Operation } from '../overlay/diff.ts';
 import { EVERYONE, type Port } from '../overlay/state.ts';
 import { addressBytes, familyOf } from '../ipam/address.ts';
+import { PACED } from './pace.ts';
 import { connectMessage, quietMessage, RTM_NEWLINK, RTM_SETLINK, stateMessage, unlearnMessage, upMessage, vethMessage } from './messages.ts';
 
 /** What a move and the start of a container consist of: entries, and ports. Bridges and tunnels come and go seldom; and to remove an interface blocks for 16 ms. */
@@ -40,7 +41,7 @@ export class Netlink {
       const loaded = await this.#load();
       const { socket } = loaded;
       const ifindex = await indexOf(socket, port);
-      await socket.newQdisc({ family: 0, ifindex, parent: TC_H_ROOT }, { kind: 'tbf', options: wideOpen(loaded) }, ANSWER);
+      await socket.newQdisc({ family: 0, ifindex, parent: TC_H_ROOT }, { kind: 'tbf', options: paced(loaded) }, ANSWER);
       const entry = { family: AF_INET, ifindex, state: {} };
       await socket.newNeighbor({ ...entry, flags: { use: true } }, { dst: addressBytes(nobody) }, { ...ANSWER, flags: CREATE | REPLACE });
       await socket.delNeighbor(entry, { dst: addressBytes(nobody) }, ANSWER);
@@ -170,14 +171,15 @@ async function indexOf(socket: RtNetlinkSocket, ifname: string): Promise<number>
   return message.data.index;
 }
 
-/** struct tc_tbf_qopt for 34 Gbit/s, more than a veth carries, a burst of 1 MB and 4 MB of room, linux/pkt_sched.h. */
-function wideOpen({ AttrStream }: Loaded): Buffer {
+/** struct tc_tbf_qopt, linux/pkt_sched.h, for the pace of an opened hold, with 4 MB of room. */
+function paced({ AttrStream }: Loaded): Buffer {
   const parameters = Buffer.alloc(36);
   parameters.writeUInt8(1, 1); // TC_LINKLAYER_ETHERNET: no rate table to be sent along
-  parameters.writeUInt32LE(4_250_000_000, 8); // bytes per second; more takes another attribute
+  parameters.writeUInt16LE(PACED.overhead, 2);
+  parameters.writeUInt32LE(PACED.rate, 8); // bytes per second
   parameters.writeUInt32LE(4_000_000, 24); // limit
   const burst = Buffer.alloc(4);
-  burst.writeUInt32LE(1_000_000);
+  burst.writeUInt32LE(PACED.burst);
   const attribute = (type: number, data: Buffer): Buffer => {
     const stream = new AttrStream();
     stream.push(type, data);

@@ -79,6 +79,27 @@ export async function forgetWaysOut({ kernel, hostRoot }: NetnsPlace, name: stri
   for (const family of ['-4', '-6']) await inNetns(kernel, seen, ['ip', family, 'route', 'flush', 'proto', String(WAY_OUT.proto)], { okCodes: [0, 1, 2] });
 }
 
+/**
+ * Has all that an interface inside receives handed on by one processor, or by whichever has it (kernel Documentation/networking/scaling.rst, RPS).
+ *
+ * A queue that was held is emptied by turns: by the processor that opens it, and by those that have new frames for it. What one of them has taken
+ * out, and not handed on yet, is overtaken by what the next takes (net/core/dev.c, netif_rx: each has a backlog of its own).
+ *
+ * sysfs shows the interfaces of the namespace it is mounted from, so it is mounted anew, for this one program.
+ */
+export async function receiveByOne(kernel: Kernel, netns: string, name: string, one: boolean): Promise<void> {
+  await inNetns(kernel, netns, ['unshare', '--mount', 'sh', '-c', 'mount -t sysfs sysfs /sys && echo "$2" >"/sys/class/net/$1/queues/rx-0/rps_cpus"', 'sh', name, one ? FIRST_PROCESSOR : '0']);
+}
+
+/** Of a container, without `lo`; none where the namespace is gone. */
+export async function interfacesOf(kernel: Kernel, netns: string): Promise<string[]> {
+  const { stdout } = await inNetns(kernel, netns, ['ip', '-oneline', 'link', 'show', 'type', 'veth'], { okCodes: [0, 1] });
+  return stdout.split('\n').flatMap((line) => /^\d+: ([^:@]+)/.exec(line)?.[1] ?? []);
+}
+
+/** A mask. */
+const FIRST_PROCESSOR = '1';
+
 /** An interface inside a namespace, and its addresses with their prefix lengths. */
 interface Inside {
   name: string;

@@ -1,5 +1,6 @@
 import { list, type Kernel } from './kernel.ts';
-import { isBridge, isHostAddress } from '../overlay/names.ts';
+import { familyOf } from '../ipam/address.ts';
+import { HOST_PREFIX6, isBridge, isHostAddress } from '../overlay/names.ts';
 import { routeKey, type Route } from '../overlay/state.ts';
 import { listLinks } from './links.ts';
 
@@ -31,11 +32,14 @@ export async function destinations(kernel: Kernel): Promise<string[]> {
 
 /** The ways to other hosts through our bridges. */
 export async function listRoutes(kernel: Kernel): Promise<Map<string, Route>> {
-  const lines = await list<{ dst: string; dev?: string }>(kernel, ['ip', '-j', '-4', 'route', 'show', 'table', 'main', 'scope', 'link']);
-  const routes = lines.flatMap(({ dst, dev }) => (dev !== undefined && isBridge(dev) && isHostAddress(dst) ? [{ dev, to: dst }] : []));
+  const show = (...which: string[]): Promise<{ dst: string; dev?: string }[]> => list(kernel, ['ip', '-j', ...which] as [string, ...string[]]);
+  const lines = await Promise.all([show('-4', 'route', 'show', 'table', 'main', 'scope', 'link'), show('-6', 'route', 'show', 'table', 'main', 'root', HOST_PREFIX6)]);
+  const routes = lines.flat().flatMap(({ dst, dev }) => (dev !== undefined && isBridge(dev) && isHostAddress(dst) ? [{ dev, to: dst }] : []));
   return new Map(routes.map((route) => [routeKey(route), route]));
 }
 
 /** `ip` command. The metric tells the same way through two bridges apart: the number in the bridge's name. */
-export const ensureRoute = ({ dev, to }: Route): string => `route replace ${to}/32 dev ${dev} scope link metric ${Number.parseInt(dev.slice(2), 16)}`;
-export const removeRoute = ({ dev, to }: Route): string => `route del ${to}/32 dev ${dev}`;
+export const ensureRoute = ({ dev, to }: Route): string => `route replace ${prefix(to)} dev ${dev} scope link metric ${Number.parseInt(dev.slice(2), 16)}`;
+export const removeRoute = ({ dev, to }: Route): string => `route del ${prefix(to)} dev ${dev}`;
+
+const prefix = (address: string): string => `${address}/${familyOf(address) === 6 ? 128 : 32}`;

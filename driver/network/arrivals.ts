@@ -1,12 +1,18 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { CoatError, explain } from '../host/errors.ts';
 import { Undo } from '../host/undo.ts';
-import { closeHold, openHold } from '../kernel/hold.ts';
-import { createNetns, forgetWaysOut, removeNetns, setUpInside, takeUp } from '../kernel/netns.ts';
+import { deliver } from '../kernel/deliver.ts';
+import { closeHold, openHold, widenHold } from '../kernel/hold.ts';
+import { createNetns, forgetWaysOut, interfacesOf, netnsPath, receiveByOne, removeNetns, setUpInside, takeUp } from '../kernel/netns.ts';
+import type { Datagram } from '../kernel/packets.ts';
 import { createVeth, linkExists, removeInterface } from '../kernel/veth.ts';
 import { linkOf, portName } from '../overlay/names.ts';
-import type { Network } from '../overlay/records.ts';
+import { addressesOf, type Network } from '../overlay/records.ts';
 import { arrivalId, type Arrival, type Endpoint } from './local.ts';
 import type { Room } from './room.ts';
+
+/** After a release: until then the frames that were held have been handed on, ms. */
+const SETTLED_MS = 200;
 
 /** An endpoint to be plumbed before Docker asks for it. */
 export interface ArrivalRequest {
@@ -52,6 +58,7 @@ export async function expect(room: Room, request: ArrivalRequest): Promise<void>
   await createVeth(room.kernel, { port, mtu: network.mtu, inner: { name: request.interfaceName, mac, netns: seen, ...index } });
   await setUpInside(room.kernel, room.hostRoot, seen, { name: request.interfaceName, address: `${ip}/${request.prefixLength}`, address6: ip6 && `${ip6}/${request.prefixLength6}`, gateways: gatewaysOf(network, ip6) });
   await takeUp(room.kernel, port);
+  await receiveByOne(room.kernel, seen, request.interfaceName, true).catch((error: unknown) => room.log.debug({ reason: explain(error), ip }, 'held frames may come out in another order'));
   await closeHold(room.kernel, port, network.mtu);
   await room.local.arrivals.set({ ...arrival, ready: true });
   room.responders.changed();
@@ -75,8 +82,22 @@ export async function release(room: Room, key: string, ip: string): Promise<void
   await openHold(room.kernel, portName(record.link));
   // peers wait for the frames and not for the disk; a release that is forgotten is asked for again, and repeating it is harmless
   void save(room, record.link, { held: false })
+    .then(() => sleep(SETTLED_MS, undefined, { ref: false }))
     .then(() => tidy(room, record))
     .catch((error: unknown) => room.log.warn({ reason: explain(error), ip }, 'the name of a network namespace stays in place'));
+}
+
+/**
+ * Gives an arrival datagrams that had reached it where it comes from, ahead of those that are held here. Its sockets must be there.
+ *
+ * @returns how many it could not be given
+ */
+export async function putIn(room: Room, key: string, ip: string, datagrams: readonly Datagram[]): Promise<number> {
+  const record = plumbed(room, key, ip);
+  const network = room.replica.networks.get(key);
+  if (!network || record.netns === undefined) return datagrams.length;
+  const { mac, netns, link } = record;
+  return deliver({ port: portName(link), here: room.kernel.netns, mac, addresses: addressesOf(record), inside: room.hostRoot + netnsPath(netns), mtu: network.mtu }, datagrams);
 }
 
 /** Gives an arrival up: its port, its namespace's name and the record go. An unknown one is fine. */
@@ -125,8 +146,11 @@ export async function resume(room: Room): Promise<void> {
 }
 
 /** The namespace lives by its container; its name was for the way here. */
-async function tidy(room: Room, { netns }: Arrival | Endpoint): Promise<void> {
+async function tidy(room: Room, { netns, ip, link }: Arrival | Endpoint): Promise<void> {
   if (netns === undefined) return;
+  const seen = room.hostRoot + netnsPath(netns);
+  await widenHold(room.kernel, portName(link));
+  for (const name of await interfacesOf(room.kernel, seen)) await receiveByOne(room.kernel, seen, name, false).catch((error: unknown) => room.log.debug({ reason: explain(error), ip }, 'one processor goes on receiving for a container'));
   await forgetWaysOut(room, netns);
   await removeNetns(room, netns);
 }

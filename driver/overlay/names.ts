@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { addressBytes } from '../ipam/address.ts';
+import { addressBytes, canonical, familyOf, type Family } from '../ipam/address.ts';
 
 /**
  * Every name and number that all hosts must agree on without asking each other. Interface names are
@@ -30,12 +30,20 @@ export const gatewayMac = (vni: number): string => `02:c0:a7:${hex(vni).match(/.
  */
 export const hostMac = (host: string): string => `02:c1:${createHash('sha256').update(host).digest('hex').slice(0, 8).match(/../g)!.join(':')}`;
 
-/** The address that stands for a host where nftables and the kernel's routes want one. Never on a wire: 240.0.0.0/4 is nobody's (RFC 1112 §4). */
-export function hostAddress(host: string): string {
-  const [first, ...others] = createHash('sha256').update(host).digest().subarray(0, 4);
+/** Where IPv6 addresses that stand for hosts are. */
+export const HOST_PREFIX6 = '100::/64';
+
+/**
+ * The address that stands for a host where nftables and the kernel's routes want one. Never on a wire: 240.0.0.0/4 is nobody's (RFC 1112
+ * §4), and what goes to 100::/64 is to be discarded (RFC 6666).
+ */
+export function hostAddress(host: string, family: Family): string {
+  const hash = createHash('sha256').update(host).digest();
+  if (family === 6) return canonical(`100:0:0:0:${hash.subarray(0, 8).toString('hex').match(/.{4}/g)!.join(':')}`);
+  const [first, ...others] = hash.subarray(0, 4);
   return [240 + (first! % 15), ...others].join('.');
 }
-export const isHostAddress = (address: string): boolean => /^2(4\d|5[0-4])\./.test(address);
+export const isHostAddress = (address: string): boolean => (familyOf(address) === 6 ? address.startsWith('100::') : /^2(4\d|5[0-4])\./.test(address));
 
 /**
  * The MAC of an endpoint that brings none of its own, as Docker's own overlay makes it: 02:42 and the address.

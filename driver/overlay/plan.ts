@@ -1,7 +1,7 @@
 import { addressesOf, targetOf, type Claim, type Host, type Network } from './records.ts';
 import { NOTHING_PUBLISHED, type Publications } from '../publish/plan.ts';
 import { bridgeName, gatewayMac, hostAddress, hostMac, portName, vxlanName } from './names.ts';
-import { lengthOf } from '../ipam/address.ts';
+import { familyOf, lengthOf, type Family } from '../ipam/address.ts';
 import { isFlooded } from './options.ts';
 import { EVERYONE, emptyState, forwardKey, neighbourKey, routeKey, tunnelKey, type State } from './state.ts';
 
@@ -38,6 +38,8 @@ export interface Plan {
   untouched: Set<string>;
   /** Networks that are alive on this host. */
   networks: Network[];
+  /** Underlay addresses of all hosts: nobody else may send through the tunnels. */
+  underlay: string[];
   published: Publications;
 }
 
@@ -74,8 +76,9 @@ export function plan(records: Records, attachments: readonly Attachment[], self:
   }
   // a claim may outlive its container for a moment, and its rules name the bridge
   const returns = published.returns.filter(({ network }) => networks.has(network.key));
-  for (const { network, to } of returns) for (const host of to) planHost(state, network, host);
-  return { state, untouched, networks: [...networks.values()], published: { ...published, returns } };
+  for (const { network, ip, to } of returns) for (const host of to) planHost(state, network, host, familyOf(ip));
+  const underlay = [...new Set([self.address, ...[...records.hosts.values()].map(({ address }) => address)])].sort();
+  return { state, untouched, networks: [...networks.values()], underlay, published: { ...published, returns } };
 }
 
 /**
@@ -141,12 +144,12 @@ function planRemote(state: State, network: Network, claim: Claim, host: Host | u
   for (const address of addressesOf(claim)) addNeighbour(state, network, address, claim.mac);
 }
 
-/** A host itself, to which answers go that came in there. */
-function planHost(state: State, network: Network, host: Host): void {
+/** A host itself, to which answers of a family go that came in there. */
+function planHost(state: State, network: Network, host: Host, family: Family): void {
   const vxlan = vxlanName(network.vni);
   addTunnel(state, vxlan, hostMac(host.name), host.address);
   addForward(state, network, hostMac(host.name), vxlan);
-  const route = { dev: bridgeName(network.vni), to: hostAddress(host.name) };
+  const route = { dev: bridgeName(network.vni), to: hostAddress(host.name, family) };
   state.routes.set(routeKey(route), route);
   addNeighbour(state, network, route.to, hostMac(host.name));
 }

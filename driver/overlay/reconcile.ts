@@ -152,17 +152,18 @@ export function createReconciler({ kernel, hostRoot, self, wanted, partOf, log, 
     }
   }
 
-  async function finish({ networks, published }: Plan, operations: readonly Operation[], planned: number, look: boolean): Promise<void> {
+  async function finish({ networks, published, underlay }: Plan, operations: readonly Operation[], planned: number, look: boolean): Promise<void> {
     for (const neighbour of successors.among(operations)) void announce(kernel, neighbour).catch((error: unknown) => log.warn({ reason: explain(error), ip: neighbour.ip }, 'containers here are not told of a new MAC'));
     const open = networks.filter(({ internal }) => !internal);
     for (const [family, wanted] of [[4, open.length > 0], [6, open.some(hasIpv6)]] as const) {
       if (wanted && !forwarding[family]) await enableForwarding(kernel, hostRoot, family);
       forwarding[family] = wanted;
     }
-    const why = await rules.ensure(ruleset(networks) + portRules(published, self), { 4: networks.length > 0, 6: networks.some(hasIpv6) }, look);
+    const why = await rules.ensure(ruleset(networks, { port: self.vxlanPort, hosts: underlay }) + portRules(published, self), { 4: networks.length > 0, 6: networks.some(hasIpv6) }, look);
     for (const sentence of why) log.warn({ why: sentence }, 'repaired a rule');
     repaired += why.length;
-    await ports.ensure(published.mappings, networks, self.address).catch((error: unknown) => log.warn({ reason: explain(error) }, 'connections to published ports may be remembered for too long'));
+    const made = new Set(operations.flatMap((operation) => (operation.do === 'bridge' && !operation.have ? [operation.want.name] : [])));
+    await ports.ensure(published.mappings, networks, self.address, made).catch((error: unknown) => log.warn({ reason: explain(error) }, 'connections to published ports may be remembered for too long'));
     revision = planned;
     failures = 0;
     for (const wake of waiting) wake();

@@ -66,7 +66,7 @@ export const PublishedPort = z.object({
   /** The container's. */
   port: z.number().int(),
   hostPort: z.number().int(),
-  /** IPv4 address of the host; absent for all that it has. */
+  /** Address of the host, of the family in which the container is reached; absent for all IPv4 addresses, `::` for all of IPv6. */
   hostIp: z.string().optional(),
 });
 export type PublishedPort = z.infer<typeof PublishedPort>;

@@ -3,8 +3,14 @@ import { createServer } from 'node:net';
 import { once } from 'node:events';
 import { CoatError, codeOf, explain } from '../host/errors.ts';
 import type { Log } from '../host/log.ts';
+import { familyOf } from '../ipam/address.ts';
 import type { PublishedPort } from '../overlay/records.ts';
-import { portKey, type AskedPort } from './ports.ts';
+import { askedAgain, portKey, type AskedPort } from './ports.ts';
+
+/** How often any port is asked for that has to be free at several addresses. */
+const ANY_TRIES = 8;
+/** Thrown and caught here. */
+const IN_USE = new Error('in use');
 
 interface Hold {
   /** `<network key>/<ip>` of the container that it is for. */
@@ -36,27 +42,51 @@ export class Holds {
   }
 
   /**
-   * Takes the first of the asked ports that is free. What its owner holds already is his.
+   * Takes the first of the asked ports that is free at all of the asked addresses. What its owner holds already is his.
    *
+   * @returns one for each address
    * @throws CoatError `port-in-use`, `no-such-address`
    */
-  async take(owner: string, asked: AskedPort): Promise<PublishedPort> {
-    const { hostPorts, ...port } = asked;
-    for (const hostPort of hostPorts) {
-      const wish = { ...port, hostPort };
-      const held = hostPort === 0 ? undefined : this.#held.get(portKey(wish));
-      if (held?.owner === owner) return wish;
-      if (held) continue;
-      try {
-        const { got, close } = this.#works ? await bind(wish) : { got: hostPort, close: () => undefined };
-        const taken = { ...port, hostPort: got };
-        this.#held.set(portKey(taken), { owner, fresh: true, close });
-        return taken;
-      } catch (error) {
-        if (codeOf(error) !== 'EADDRINUSE') throw refusal(error, wish);
-      }
+  async take(owner: string, asked: AskedPort): Promise<PublishedPort[]> {
+    const { hostIps, hostPorts, ...port } = asked;
+    // any that is free at the first address may be in use at the second
+    for (const hostPort of hostPorts.flatMap((each) => (each === 0 ? Array<number>(ANY_TRIES).fill(0) : [each]))) {
+      const taken = await this.#takeAll(owner, hostIps.map((hostIp) => ({ ...port, ...(hostIp !== undefined && { hostIp }), hostPort })));
+      if (taken) return taken;
     }
     throw this.#inUse(asked);
+  }
+
+  /** All of these or none; where any port will do, the first one's is that of the others. @returns `undefined` where one is in use */
+  async #takeAll(owner: string, wishes: readonly PublishedPort[]): Promise<PublishedPort[] | undefined> {
+    const taken: PublishedPort[] = [];
+    const fresh: PublishedPort[] = [];
+    try {
+      for (const wish of wishes) {
+        const next = { ...wish, hostPort: taken[0]?.hostPort ?? wish.hostPort };
+        const held = this.#held.get(portKey(next));
+        if (held && held.owner !== owner) throw IN_USE;
+        const got = held ? next : await this.#open(owner, next);
+        taken.push(got);
+        if (!held) fresh.push(got);
+      }
+      return taken;
+    } catch (error) {
+      this.drop(fresh);
+      if (error === IN_USE) return undefined;
+      throw error;
+    }
+  }
+
+  async #open(owner: string, wish: PublishedPort): Promise<PublishedPort> {
+    try {
+      const { got, close } = this.#works ? await bind(wish) : { got: wish.hostPort, close: () => undefined };
+      const port = { ...wish, hostPort: got };
+      this.#held.set(portKey(port), { owner, fresh: true, close });
+      return port;
+    } catch (error) {
+      throw codeOf(error) === 'EADDRINUSE' ? IN_USE : refusal(error, wish);
+    }
   }
 
   /** From now on the records say whether these are wanted. */
@@ -84,9 +114,9 @@ export class Holds {
         this.#held.delete(key);
       }
     }
-    for (const [key, { owner, port: { hostPort, ...port } }] of byKey) {
+    for (const [key, { owner, port }] of byKey) {
       if (this.#held.has(key)) continue;
-      const taken = this.take(owner, { ...port, hostPorts: [hostPort] }).then((got) => this.settle([got]));
+      const taken = this.take(owner, askedAgain([port])[0]!).then((got) => this.settle(got));
       await taken.catch((error: unknown) => this.#log.debug({ reason: explain(error) }, 'a published port is not held'));
     }
   }
@@ -96,10 +126,10 @@ export class Holds {
     this.#held.clear();
   }
 
-  #inUse({ proto, hostIp, hostPorts }: AskedPort): CoatError {
+  #inUse({ proto, hostIps, hostPorts }: AskedPort): CoatError {
     const [first = 0] = hostPorts;
     const last = hostPorts.at(-1) ?? first;
-    const holder = first === last ? this.#held.get(portKey({ proto, port: 0, hostPort: first, ...(hostIp === undefined ? {} : { hostIp }) }))?.owner : undefined;
+    const [holder] = first === last ? hostIps.flatMap((hostIp) => this.#held.get(portKey({ proto, port: 0, hostPort: first, hostIp }))?.owner ?? []) : [];
     const which = first === last ? `the port ${first}/${proto}` : `each of the ports ${first} to ${last}/${proto}`;
     const who = holder === undefined ? '' : ` for the container at ${holder.split('/')[1]}`;
     return new CoatError('port-in-use', `${which} of this host is in use${who}`, {
@@ -116,14 +146,14 @@ function refusal(error: unknown, { proto, hostIp, hostPort }: PublishedPort): un
 /** Binds a port without ever reading from it. @returns the port that it is, and how to let it go */
 async function bind({ proto, hostIp = '0.0.0.0', hostPort }: PublishedPort): Promise<{ got: number; close: () => void }> {
   if (proto === 'udp') {
-    const socket = createSocket('udp4');
+    const socket = createSocket({ type: `udp${familyOf(hostIp)}`, ipv6Only: familyOf(hostIp) === 6 });
     socket.bind({ address: hostIp, port: hostPort, exclusive: true });
     await once(socket, 'listening');
     socket.unref();
     return { got: socket.address().port, close: () => void socket.close() };
   }
   const server = createServer((connection) => void connection.destroy());
-  server.listen({ host: hostIp, port: hostPort, exclusive: true });
+  server.listen({ host: hostIp, port: hostPort, exclusive: true, ipv6Only: true });
   await once(server, 'listening');
   server.unref();
   return { got: (server.address() as { port: number }).port, close: () => void server.close() };

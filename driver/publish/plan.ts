@@ -1,11 +1,13 @@
 import { mayRelease } from '../overlay/claims.ts';
 import { targetOf, type Claim, type Host, type Network, type PublishedPort } from '../overlay/records.ts';
-import { portKey, portsAt } from './ports.ts';
+import { familyOfPort, portKey, portsAt } from './ports.ts';
 
 /** A port of this host that leads to a container, wherever that is. */
 export interface Mapping {
   network: Network;
-  /** The container's address. */
+  /** `<network key>/<ip>` of the container. */
+  owner: string;
+  /** The container's address, of the port's family. */
   ip: string;
   port: PublishedPort;
 }
@@ -13,6 +15,7 @@ export interface Mapping {
 /** What a container sends from a published port, and this host knows no connection of its own for. */
 export interface Return {
   network: Network;
+  /** The container's address. */
   ip: string;
   proto: PublishedPort['proto'];
   /** The container's. */
@@ -32,6 +35,7 @@ export const NOTHING_PUBLISHED: Publications = { mappings: [], returns: [] };
 export interface Publisher {
   key: string;
   ip: string;
+  ip6?: string | undefined;
   joined: boolean;
   cut: boolean;
   published?: PublishedPort[] | undefined;
@@ -54,30 +58,44 @@ export function publications({ hosts, networks, claims }: Records, endpoints: re
   const local = new Map(endpoints.filter(({ joined }) => joined).map((endpoint) => [`${endpoint.key}/${endpoint.ip}`, endpoint]));
   const mappings = new Map<string, Mapping>();
   const returns: Return[] = [];
-  const map = (network: Network, ip: string, ports: readonly PublishedPort[]): void => {
-    for (const port of ports) mappings.set(portKey(port), { network, ip, port });
+  const map = (network: Network, addresses: Addresses, ports: readonly PublishedPort[]): void => {
+    for (const port of ports) {
+      const ip = addressFor(port, addresses);
+      if (ip !== undefined) mappings.set(portKey(port), { network, owner: `${network.key}/${addresses.ip}`, ip, port });
+    }
   };
   // an address that is ours has its container here, and that one's record says it sooner than the store
   for (const claim of claims.values()) {
     const network = networks.get(claim.network);
     if (!claim.published || !network || network.internal) continue;
-    if (!mayRelease(claim, self)) map(network, claim.ip, portsAt(claim, self));
+    if (!mayRelease(claim, self)) map(network, claim, portsAt(claim, self));
     returns.push(...returnsOf(claim, claim.published, network, hosts, self, local.get(`${claim.network}/${claim.ip}`)));
   }
-  for (const { key, ip, published } of local.values()) {
-    const network = networks.get(key);
-    if (published && network && !network.internal) map(network, ip, published);
+  for (const endpoint of local.values()) {
+    const network = networks.get(endpoint.key);
+    if (endpoint.published && network && !network.internal) map(network, endpoint, endpoint.published);
   }
   return { mappings: [...mappings.values()], returns };
 }
+
+interface Addresses {
+  ip: string;
+  ip6?: string | undefined;
+}
+
+/** A connection keeps its family all the way. */
+const addressFor = (port: PublishedPort, { ip, ip6 }: Addresses): string | undefined => (familyOfPort(port) === 6 ? ip6 : ip);
 
 function returnsOf(claim: Claim, published: NonNullable<Claim['published']>, network: Network, hosts: ReadonlyMap<string, Host>, self: string, endpoint: Publisher | undefined): Return[] {
   const here = targetOf(claim) === self || (endpoint !== undefined && !endpoint.cut);
   const home = here ? self : targetOf(claim);
   const others = published.map(({ host }) => hosts.get(host)).filter((host) => host !== undefined && host.name !== home) as Host[];
   if (others.length === 0 || (!here && !others.some(({ name }) => name === self))) return [];
-  const ports = new Map(published.flatMap((entry) => entry.ports).map(({ proto, port }) => [`${proto} ${port}`, { proto, port }]));
-  const found = [...ports.values()].map((port): Return => ({ network, ip: claim.ip, ...port, to: here ? others : [] }));
+  const sources = published.flatMap((entry) => entry.ports).flatMap((port) => {
+    const ip = addressFor(port, claim);
+    return ip === undefined ? [] : [[`${port.proto} ${ip} ${port.port}`, { ip, proto: port.proto, port: port.port }] as const];
+  });
+  const found = [...new Map(sources).values()].map((source): Return => ({ network, ...source, to: here ? others : [] }));
   // a datagram that nobody was asked for leaves by the only other host; of several each would say it is another's
   return here || others.length > 1 ? found : found.filter(({ proto }) => proto === 'tcp');
 }

@@ -1,4 +1,5 @@
 import { CoatError } from '../host/errors.ts';
+import { canonical, familyOf, type Family } from '../ipam/address.ts';
 import type { Claim, PublishedPort } from '../overlay/records.ts';
 
 /** One entry of Docker's option `com.docker.network.portmap` (libnetwork/types, PortBinding). */
@@ -18,7 +19,8 @@ export interface PortBinding {
 export interface AskedPort {
   proto: PublishedPort['proto'];
   port: number;
-  hostIp?: string | undefined;
+  /** At all of these, with one port: `undefined` is all IPv4 addresses of the host, `::` all of IPv6. */
+  hostIps: (string | undefined)[];
   /** One of these, the first that is free; 0 is any. */
   hostPorts: number[];
 }
@@ -27,26 +29,35 @@ export interface AskedPort {
 const PROTOCOLS: Record<number, PublishedPort['proto']> = { 6: 'tcp', 17: 'udp' };
 
 /**
- * Reads what Docker asks to publish. All addresses of a host are IPv4 ones.
+ * Reads what Docker asks to publish. Without an address it is all of the host, as far as the container has one of that family.
  *
- * @throws CoatError `bad-protocol`, `no-ipv6`
+ * @param ipv6 whether the container has an IPv6 address
+ * @throws CoatError `bad-protocol`, `no-ipv6`, `no-loopback`
  */
-export const readPorts = (bindings: readonly PortBinding[]): AskedPort[] => bindings.map(readPort);
+export const readPorts = (bindings: readonly PortBinding[], ipv6: boolean): AskedPort[] => bindings.map((binding) => readPort(binding, ipv6));
 
-function readPort({ Proto, Port, HostIP, HostPort, HostPortEnd }: PortBinding): AskedPort {
+function readPort({ Proto, Port, HostIP, HostPort, HostPortEnd }: PortBinding, ipv6: boolean): AskedPort {
   const proto = PROTOCOLS[Proto];
   if (proto === undefined) throw new CoatError('bad-protocol', `coat publishes ports of TCP and UDP, and port ${Port} is of neither`, { hint: 'leave that -p out' });
-  if (HostIP?.includes(':') === true && HostIP !== '::') throw new CoatError('no-ipv6', `coat publishes no port at an IPv6 address, such as ${HostIP}`, { hint: 'use an IPv4 address of the host, or none' });
+  if (familyOf(HostIP ?? '') === 6 && !ipv6) throw new CoatError('no-ipv6', `the network has no IPv6, so port ${Port} cannot be reached at ${HostIP}`, { hint: 'make the network with --ipv6, or leave the address of -p out' });
+  if (HostIP === '::1') throw new CoatError('no-loopback', 'coat publishes no port at ::1, by which the kernel lets no answer come back', { hint: 'use 127.0.0.1 for -p' });
   const first = HostPort ?? 0;
   const last = Math.max(first, HostPortEnd ?? 0);
-  const all = HostIP === undefined || HostIP === null || HostIP === '' || HostIP === '0.0.0.0' || HostIP === '::';
-  return { proto, port: Port, ...(all ? {} : { hostIp: HostIP }), hostPorts: first === 0 ? [0] : range(first, last) };
+  return { proto, port: Port, hostIps: addressesAt(HostIP ?? '', ipv6), hostPorts: first === 0 ? [0] : range(first, last) };
+}
+
+function addressesAt(hostIp: string, ipv6: boolean): AskedPort['hostIps'] {
+  if (hostIp === '') return ipv6 ? [undefined, '::'] : [undefined];
+  return hostIp === '0.0.0.0' ? [undefined] : [canonical(hostIp)];
 }
 
 const range = (from: number, to: number): number[] => Array.from({ length: to - from + 1 }, (_, i) => from + i);
 
 /** The same ports again, for another host. */
-export const askedAgain = (ports: readonly PublishedPort[]): AskedPort[] => ports.map(({ hostPort, ...port }) => ({ ...port, hostPorts: [hostPort] }));
+export const askedAgain = (ports: readonly PublishedPort[]): AskedPort[] => ports.map(({ proto, port, hostIp, hostPort }) => ({ proto, port, hostIps: [hostIp], hostPorts: [hostPort] }));
+
+/** In which family the container is reached. */
+export const familyOfPort = ({ hostIp }: PublishedPort): Family => familyOf(hostIp ?? '');
 
 /** What two containers of one host cannot both have. */
 export const portKey = ({ proto, hostIp, hostPort }: PublishedPort): string => `${proto} ${hostIp ?? '*'} ${hostPort}`;

@@ -19,11 +19,11 @@ export async function publish(room: Room, id: string, bindings: readonly PortBin
   if (bindings.length === 0) return;
   if (!endpoint) throw new CoatError('unknown-endpoint', `there is no endpoint ${id.slice(0, 12)} whose ports could be published`);
   if (endpoint.netns !== undefined) return publishArrival(room, endpoint, bindings);
-  const asked = readPorts(bindings).map((port) => sameAgain(port, endpoint.published));
+  const asked = readPorts(bindings, endpoint.ip6 !== undefined).map((port) => sameAgain(port, endpoint.published));
   await forgetDead(room, endpoint, asked);
   const ports: PublishedPort[] = [];
   try {
-    for (const port of asked) ports.push(await room.holds.take(ownerOf(endpoint), port));
+    for (const port of asked) ports.push(...(await room.holds.take(ownerOf(endpoint), port)));
   } catch (error) {
     room.holds.drop(ports.filter((port) => !endpoint.published?.some((old) => portKey(old) === portKey(port))));
     throw error;
@@ -43,11 +43,11 @@ export async function publish(room: Room, id: string, bindings: readonly PortBin
 async function publishArrival(room: Room, endpoint: Endpoint, bindings: readonly PortBinding[]): Promise<void> {
   const first = room.replica.claims.get(ownerOf(endpoint))?.published?.[0]?.ports;
   const ports: PublishedPort[] = [];
-  for (const port of first ? askedAgain(first) : readPorts(bindings)) {
+  for (const port of first ? askedAgain(first) : readPorts(bindings, endpoint.ip6 !== undefined)) {
     const taken = await room.holds.take(ownerOf(endpoint), port).catch((error: unknown) => {
       room.log.warn({ ip: endpoint.ip, reason: explain(error) }, 'a port of a container that arrives is not published here as well');
     });
-    if (taken) ports.push(taken);
+    ports.push(...(taken ?? []));
   }
   void record(room, endpoint.id, ports)
     .then(() => room.reconciler.now(false))
@@ -73,7 +73,7 @@ async function record(room: Room, id: string, published: PublishedPort[]): Promi
 
 /** Makes sockets and claims what the records of this host's endpoints say. */
 export async function keepPorts(room: Room): Promise<void> {
-  await room.holds.keep(room.published().mappings.map(({ network, ip, port }) => ({ owner: `${network.key}/${ip}`, port })));
+  await room.holds.keep(room.published().mappings);
   if (room.replica.connected) await tell(room);
 }
 
@@ -89,7 +89,7 @@ async function tell({ host, local, replica, store }: Room): Promise<void> {
 
 /** Docker may ask twice; any free port stays the one that it was. */
 function sameAgain(asked: AskedPort, before: readonly PublishedPort[] | undefined): AskedPort {
-  const old = asked.hostPorts[0] === 0 ? before?.find(({ proto, port, hostIp }) => proto === asked.proto && port === asked.port && hostIp === asked.hostIp) : undefined;
+  const old = asked.hostPorts[0] === 0 ? before?.find(({ proto, port, hostIp }) => proto === asked.proto && port === asked.port && asked.hostIps.includes(hostIp)) : undefined;
   return old ? { ...asked, hostPorts: [old.hostPort] } : asked;
 }
 

@@ -1,9 +1,10 @@
+import { familyOf, type Family } from '../ipam/address.ts';
 import { bridgeName, gatewayMac, hostAddress, hostMac, vxlanName } from '../overlay/names.ts';
 import type { Network } from '../overlay/records.ts';
 import type { Mapping, Publications, Return } from './plan.ts';
 
 /** Our tables for published ports. They are there only while there are such ports. */
-export const PORT_TABLES = ['ip coat-ports', 'bridge coat-ports'] as const;
+export const PORT_TABLES = ['ip coat-ports', 'ip6 coat-ports', 'bridge coat-ports'] as const;
 
 /** Who this host is to the others. */
 interface Self {
@@ -21,30 +22,55 @@ interface Self {
  */
 export function portRules({ mappings, returns }: Publications, self: Self): string {
   if (mappings.length === 0 && returns.length === 0) return '';
-  const networks = [...new Map(mappings.map(({ network }) => [network.vni, network])).values()];
-  const changes = mappings.map(destination);
+  const of = (family: Family): Publications => ({ mappings: mappings.filter(({ ip }) => familyOf(ip) === family), returns: returns.filter(({ ip }) => familyOf(ip) === family) });
   return `${[
-    ...table('ip coat-ports', [
-      // a bridge may route 127.0.0.1 for the sake of this host; no container may use that
-      ...chain('guard', 'filter hook prerouting priority -300', ['iifname "cb*" ip daddr 127.0.0.0/8 drop']),
-      // after connection tracking, before anything is decided about the way
-      ...chain('returns', 'filter hook prerouting priority -150', ['iifname "cb*" ct status snat accept', 'iifname "cb*" ct status dnat accept', ...returns.map(goBack)]),
-      // before Docker's own, whose ports are others: each port is held by one program
-      ...chain('prerouting', 'nat hook prerouting priority -101', changes),
-      ...chain('output', 'nat hook output priority -101', changes),
-      ...chain('postrouting', 'nat hook postrouting priority 99', networks.map((network) => ownSource(network, self.address))),
-    ]),
-    ...table('bridge coat-ports', chain('returns', 'filter hook prerouting priority -300', networks.map((network) => takeIn(network, self.host)))),
+    ...familyTable(4, of(4), self),
+    ...familyTable(6, of(6), self),
+    ...table('bridge coat-ports', chain('returns', 'filter hook prerouting priority -300', networksOf(mappings).map((network) => takeIn(network, self.host)))),
   ].join('\n')}\n`;
 }
 
-function destination({ ip, port: { proto, port, hostIp, hostPort } }: Mapping): string {
-  const where = hostIp === undefined ? 'fib daddr type local' : `ip daddr ${hostIp}`;
-  return `${where} ${proto} dport ${hostPort} dnat to ${ip}:${port}`;
+const networksOf = (mappings: readonly Mapping[]): Network[] => [...new Map(mappings.map(({ network }) => [network.vni, network])).values()];
+
+function familyTable(family: Family, { mappings, returns }: Publications, self: Self): string[] {
+  if (mappings.length === 0 && returns.length === 0) return [];
+  const [ip, loopback] = WORDS[family];
+  const changes = mappings.map(destination);
+  return table(`${ip} coat-ports`, [
+    // a bridge may route 127.0.0.1 for the sake of this host; no container may use that
+    ...chain('guard', 'filter hook prerouting priority -300', [`iifname "cb*" ${ip} daddr ${loopback} drop`]),
+    // after connection tracking, before anything is decided about the way
+    ...chain('returns', 'filter hook prerouting priority -150', ['iifname "cb*" ct status snat accept', 'iifname "cb*" ct status dnat accept', ...returns.map(goBack)]),
+    // before Docker's own, whose ports are others: each port is held by one program
+    ...chain('prerouting', 'nat hook prerouting priority -101', changes),
+    ...chain('output', 'nat hook output priority -101', changes),
+    ...(family === 6 ? chain('loopback', 'filter hook output priority 0', mappings.map(refuseLoopback)) : []),
+    ...chain('postrouting', 'nat hook postrouting priority 99', networksOf(mappings).map((network) => ownSource(network, family, self))),
+  ]);
 }
 
-const ownSource = ({ vni, subnet }: Network, address: string): string =>
-  `ip saddr { 127.0.0.0/8, ${subnet} } oifname "${bridgeName(vni)}" ct status dnat snat to ${address}`;
+/** nft(8): what a family is called, and its addresses that are of the host itself alone. */
+const WORDS = { 4: ['ip', '127.0.0.0/8'], 6: ['ip6', '::1'] } as const;
+
+function destination({ ip, port: { proto, port, hostIp, hostPort } }: Mapping): string {
+  const [word] = WORDS[familyOf(ip)];
+  const where = hostIp === '::' ? 'ip6 daddr != ::1 fib daddr type local' : hostIp === undefined ? 'fib daddr type local' : `${word} daddr ${hostIp}`;
+  return `${where} ${proto} dport ${hostPort} dnat to ${familyOf(ip) === 6 ? `[${ip}]` : ip}:${port}`;
+}
+
+/**
+ * With br_netfilter an answer gets ::1 as its destination when it is still the bridge's, and the kernel throws away what comes to that from another
+ * interface (RFC 4291 §2.5.3; net/ipv6/ip6_input.c). So who tries `localhost` hears at once that it has to be 127.0.0.1, and not the one who only holds the port.
+ */
+const refuseLoopback = ({ port: { proto, hostPort } }: Mapping): string =>
+  `ip6 daddr ::1 ${proto} dport ${hostPort} reject${proto === 'tcp' ? ' with tcp reset' : ''}`;
+
+/** Where the underlay is of the other family, it is the address that stands for this host, to which an answer finds its way as to any other. */
+function ownSource({ vni, subnet, subnet6 }: Network, family: Family, { host, address }: Self): string {
+  const [word, loopback] = WORDS[family];
+  const own = familyOf(address) === family ? address : hostAddress(host, family);
+  return `${word} saddr { ${loopback}, ${family === 6 ? subnet6 : subnet} } oifname "${bridgeName(vni)}" ct status dnat snat to ${own}`;
+}
 
 /**
  * Sends an answer to the hosts that may know its connection, by the tunnels and past the routes: its destination may be an address
@@ -54,8 +80,10 @@ const ownSource = ({ vni, subnet }: Network, address: string): string =>
 function goBack({ network, ip, proto, port, to }: Return): string {
   const bridge = bridgeName(network.vni);
   const what = proto === 'tcp' ? `tcp sport ${port} tcp flags & (syn | ack) != syn` : `udp sport ${port}`;
-  const copies = to.map(({ name }) => `dup to ${hostAddress(name)} device "${bridge}"`);
-  return ['iifname', `"${bridge}"`, 'ip saddr', ip, 'ip daddr !=', network.subnet, what, ...copies, 'drop'].join(' ');
+  const family = familyOf(ip);
+  const [word] = WORDS[family];
+  const copies = to.map(({ name }) => `dup to ${hostAddress(name, family)} device "${bridge}"`);
+  return ['iifname', `"${bridge}"`, word, 'saddr', ip, word, 'daddr !=', family === 6 ? network.subnet6 : network.subnet, what, ...copies, 'drop'].join(' ');
 }
 
 /** Frames to this host's own MAC become ones to the gateway's, which all hosts share, so that the kernel routes them. */

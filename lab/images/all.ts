@@ -1,6 +1,5 @@
 import { createReadStream } from 'node:fs';
 import { once } from 'node:events';
-import { join } from 'node:path';
 import { CoatError } from '../../driver/host/errors.ts';
 import { run } from '../../driver/host/run.ts';
 import { until } from '../../driver/host/until.ts';
@@ -11,7 +10,7 @@ import { LabHost } from '../host.ts';
 import { killGroup, makeHostCgroups, removeGroup } from '../kernel/cgroups.ts';
 import { addNetns } from '../kernel/underlay.ts';
 import { labPlaces, netnsName, SEED_HOST } from '../places.ts';
-import type { Engine, LabSpec } from '../spec.ts';
+import { STORES, type Engine, type LabSpec, type Store } from '../spec.ts';
 import { removeTree } from '../tree.ts';
 import type { Build } from './build.ts';
 import { ENGINE_RECIPES } from './recipes.ts';
@@ -23,8 +22,8 @@ import { workloads } from './workloads.ts';
 export interface EngineImages {
   /** Root file system, never written to. */
   lower: string;
-  /** First content of /var/lib/docker. */
-  seed: string;
+  /** What a host begins with, by where its engine keeps images (see seed.ts). */
+  seeds: Partial<Record<Store, string>>;
 }
 
 /** Debian packages that hosts of a generation have beside those that all have. */
@@ -42,8 +41,12 @@ export async function makeImages(spec: LabSpec, build: Build, more: MorePackages
   const images = new Map<Engine, EngineImages>();
   for (const [i, engine] of engines.entries()) {
     const lower = lowers[i]!;
-    const begin = await seed(engine, lower, image.id, build, () => loadOnce(spec, engine, lower, image.path, build));
-    images.set(engine, { lower: await withMore(engine, lower, more[engine] ?? [], build), seed: begin });
+    const seeds: EngineImages['seeds'] = {};
+    for (const store of STORES) {
+      if (!spec.hosts.some((host) => host.engine === engine && host.store === store)) continue;
+      seeds[store] = await seed(engine, store, lower, image.id, build, () => loadOnce(spec, engine, store, lower, image.path, build));
+    }
+    images.set(engine, { lower: await withMore(engine, lower, more[engine] ?? [], build), seeds });
   }
   await removeTree(labPlaces(spec.name).host(SEED_HOST));
   await removeGroup(spec.name, SEED_HOST);
@@ -60,20 +63,20 @@ async function withMore(engine: Engine, plain: string, packages: readonly string
   return rootfs(`engine-${engine}-more`, { ...recipe, packages: [...recipe.packages, ...packages] }, build);
 }
 
-/** Boots a host without a seed, loads the image, shuts down, and returns its Docker data directory. */
-async function loadOnce(spec: LabSpec, engine: Engine, lower: string, archive: string, build: Build): Promise<string> {
+/** Boots a host without a seed, loads the image, shuts down, and returns the host's disk. */
+async function loadOnce(spec: LabSpec, engine: Engine, store: Store, lower: string, archive: string, build: Build): Promise<string> {
   const disk = labPlaces(spec.name).host(SEED_HOST);
   await removeTree(disk);
-  await makeDisk(spec, SEED_HOST, build);
+  await makeDisk(spec, SEED_HOST, store, build);
   await addNetns(netnsName(spec.name, SEED_HOST));
   await boot(spec, SEED_HOST, lower, build.signal);
-  const host = new LabHost(spec.name, { name: SEED_HOST, address: '127.0.0.1', engine }, await makeHostCgroups(spec.name, SEED_HOST));
+  const host = new LabHost(spec.name, { name: SEED_HOST, address: '127.0.0.1', engine, store }, await makeHostCgroups(spec.name, SEED_HOST));
   await load(host, archive, build.signal);
   process.kill(host.pid, 'SIGTERM');
   await until('the engine to shut down', () => !host.running, { timeout: 60_000, ...(build.signal && { signal: build.signal }) });
   await killGroup(spec.name, SEED_HOST);
   await run(['ip', 'netns', 'delete', netnsName(spec.name, SEED_HOST)]);
-  return join(disk, 'docker');
+  return disk;
 }
 
 async function load(host: LabHost, archive: string, signal: AbortSignal | undefined): Promise<void> {

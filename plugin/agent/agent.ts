@@ -2,6 +2,7 @@ import type { RequestListener } from 'node:http';
 import { z } from 'zod';
 import { createDriver, type Driver } from '../../driver/driver.ts';
 import { explain } from '../../driver/host/errors.ts';
+import { createKernel } from '../../driver/kernel/kernel.ts';
 import { removeDrafts } from '../../driver/host/files.ts';
 import type { Log } from '../../driver/host/log.ts';
 import type { Host } from '../../driver/overlay/records.ts';
@@ -9,7 +10,10 @@ import { createHostSide } from '../criu/host.ts';
 import { CriuFinder } from '../criu/program.ts';
 import { aboutEngine } from '../engine/about.ts';
 import { connectEngine } from '../engine/connection.ts';
+import { createContainerd } from '../engine/containerd/containerd.ts';
 import { createContainers } from '../engine/containers.ts';
+import { createImages } from '../engine/images.ts';
+import { createLayers } from '../engine/layers.ts';
 import { createAsked, createNetworks } from '../engine/networks.ts';
 import { createVolumes } from '../engine/volumes.ts';
 import { History } from '../migration/history.ts';
@@ -35,12 +39,15 @@ import { type Load, loadOf } from './migrations/load.ts';
 import { offerMigrations } from './migrations/offers.ts';
 import { PathMtus } from './mtu/paths.ts';
 import { keepNetworks } from './networks/keep.ts';
-import { removeNetworks } from './networks/remove.ts';
+import { removeAsked, removeNetworks } from './networks/remove.ts';
 import { namesOnEngine, overlayOf } from './overlay.ts';
 import type { Paths } from './paths.ts';
 import { PeerDirectory } from './peers/peers.ts';
 import { RouteTable } from './peers/routes.ts';
 import { PeerServer } from './peers/server.ts';
+import { removeProbes } from './probes/counters.ts';
+import { whyNoDump } from './probes/dump.ts';
+import { Tunnels } from './probes/tunnels.ts';
 import { VERSION } from './version.ts';
 
 /** What a configured agent gives those who ask, and how it ends. */
@@ -94,14 +101,19 @@ export async function startAgent(cluster: Cluster, paths: Paths, doors: ClusterD
   });
   const docker = connectEngine(paths.dockerSocket);
   const host = createHostSide(paths.hostRoot);
+  const kernel = createKernel();
   const criu = new CriuFinder(host, paths.criuOnHost);
   const containers = createContainers(() => docker);
+  const containerd = createContainerd((path) => host.path(path));
   const mover = createMover(
     {
       self: me.name,
       host,
       criu,
       containers,
+      images: createImages(() => docker),
+      containerd,
+      layers: createLayers(containerd, () => containers.facts()),
       volumes: createVolumes(() => docker),
       overlay: overlayOf(driver, membership, log),
       store,
@@ -116,6 +128,9 @@ export async function startAgent(cluster: Cluster, paths: Paths, doors: ClusterD
 
   routes.call('/v1/ping', async () => ({ ...version, now: Date.now() }));
   offerSettled(routes, driver);
+  const tunnels = new Tunnels({ kernel, address: me.address, port: common.vxlanPort, peers });
+  tunnels.offer(routes);
+  await removeProbes(kernel).catch((error: unknown) => log.warn({ reason: explain(error) }, 'a probe of an earlier life may be left'));
   mover.register(routes);
   offerMigrations(routes, { mover, load, log });
   const work = cluster.attach({ store, driver, etcd, peers, server, routes, log, signal: ending.signal });
@@ -177,10 +192,14 @@ export async function startAgent(cluster: Cluster, paths: Paths, doors: ClusterD
           mtu: () => driver.mtu(),
           measure: () => pathMtus.look(),
           networks: networksOfAll,
+          ports: { agents: common.port, tunnels: common.vxlanPort },
+          whyNoDump: () => criu.find().then((found) => whyNoDump(host, found, { kernel, hostRoot: paths.hostRoot }), () => undefined),
+          tryTunnel: (peer) => tunnels.try(peer),
         }),
       endpoints: () => listing(driver.replica),
       networks: () => networkDetails(driver.replica),
       createNetwork: (asked) => createAsked(docker, asked),
+      removeNetwork: (name) => removeAsked(createNetworks(docker), networkDetails(driver.replica), name),
       metrics: () => metrics.text(),
       migrations: new Desk({ me: me.name, mover, peers, members: () => membership.all(), claims: () => driver.replica.claims.values(), load, log }),
       ...installationDoors({ host, docker, paths, log }),

@@ -11,6 +11,7 @@ export function overlayOf(driver: Driver, membership: Membership, log: Log): Ove
       log.info({ network: arrival.network, ip: arrival.ip }, 'an endpoint is about to arrive');
     },
     accept: (network, ip) => driver.accept(network, ip),
+    putIn: (network, ip, datagrams) => driver.putIn(network, ip, datagrams),
     release: async (network, ip) => {
       await driver.release(network, ip);
       log.info({ network, ip }, 'an endpoint has arrived');

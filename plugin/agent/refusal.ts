@@ -44,6 +44,7 @@ export function refusingAgent(error: CoatError, paths: Paths, cluster: ClusterDo
       endpoints: refuse,
       networks: refuse,
       createNetwork: refuse,
+      removeNetwork: refuse,
       metrics: refuse,
       migrations: { create: refuse, get: refuse, list: refuse, cancel: refuse, follow: refuse, loads: refuse },
       ...installationDoors({ host: createHostSide(paths.hostRoot), docker: connectEngine(paths.dockerSocket), paths, log }),

@@ -58,6 +58,10 @@ export class Agent {
     return this.#call('POST', '/v1/networks', CLUSTER_MS, asked);
   }
 
+  async removeNetwork(name: string): Promise<void> {
+    await this.#call('POST', '/v1/networks/remove', CLUSTER_MS, { name });
+  }
+
   init(wanted: { name: string; address?: string; store?: object }): Promise<Entered> {
     return this.#cluster('init', wanted);
   }

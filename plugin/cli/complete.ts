@@ -34,11 +34,11 @@ async function candidates({ program, words, toComplete, agent }: Wish): Promise<
   if (command.name() === 'help' && given.length === 0) return verbs(program, command);
   const option = optionBefore(command, words);
   if (option !== undefined) return valuesOf(option, agent).catch(() => []);
+  if (['inspect', 'rm'].includes(command.name()) && command.parent !== program) return networks(agent).then((all) => all.filter(({ value }) => !given.includes(value)), () => []);
   if (['rm', 'promote', 'drain'].includes(command.name()) && given.length === 0) return hosts(agent).catch(() => []);
   if (command.name() === 'demote' && given.length === 0) return keepers(agent).catch(() => []);
   if (command.name() === 'cancel') return given.length > 0 ? [] : moves(agent, { state: 'running' }).catch(() => []);
-  if (command.name() === 'inspect' && command.parent === program) return given.length > 0 ? [] : moves(agent, { limit: 20 }).catch(() => []);
-  if (command.name() === 'inspect') return networks(agent).then((all) => all.filter(({ value }) => !given.includes(value)), () => []);
+  if (command.name() === 'inspect') return given.length > 0 ? [] : moves(agent, { limit: 20 }).catch(() => []);
   if (command.name() !== 'migrate') return [];
   return names(agent, given, words.includes('--all-on-network')).catch(() => []);
 }

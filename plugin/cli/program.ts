@@ -56,6 +56,11 @@ export function program(perform: Perform): Command {
     .option('-o, --opt <key=value>', 'mtu, vni, multicast', also)
     .option('--json', 'Print one JSON document')
     .action((name: string, options: CreateOptions) => perform(options, async (scene) => (await import('./verbs/network.ts')).create(scene, name, options)));
+  network.command('rm')
+    .description('Remove some from all hosts, where no container is on them')
+    .argument('<network...>', "names or subnets, as 'docker coat network ls' shows them")
+    .option('--json', 'Print one JSON document, a list')
+    .action((names: string[], options: Form) => perform(options, async (scene) => (await import('./verbs/network.ts')).remove(scene, names, options)));
   network.command('inspect')
     .description('Show all that is known of some of them, and who is on them')
     .argument('<network...>', "names or subnets, as 'docker coat network ls' shows them")

@@ -2,8 +2,15 @@
 export interface OciConfig {
   hooks?: Partial<Record<'prestart' | 'createRuntime', OciHook[]>> & Record<string, unknown>;
   annotations?: Record<string, string>;
+  mounts?: OciMount[];
   linux: { namespaces: { type: string; path?: string }[]; sysctl?: Record<string, string> } & Record<string, unknown>;
   [key: string]: unknown;
+}
+
+export interface OciMount {
+  destination: string;
+  type?: string;
+  source?: string;
 }
 
 export interface OciHook {
@@ -43,8 +50,9 @@ export interface ArrivalBundle {
  * blackout; it is taken out and returned, for the agent to run it early. Later engines plumb by themselves.
  *
  * @param options path of a file with {@link RESTORE_OPTIONS}, on the host
+ * @param from what is mounted instead of what the engine says, by its source; only of {@link boundFiles}
  */
-export function arrivalBundle(config: OciConfig, options: string): ArrivalBundle {
+export function arrivalBundle(config: OciConfig, options: string, from: ReadonlyMap<string, string> = new Map()): ArrivalBundle {
   const isSetKey = (hook: OciHook): boolean => hook.args?.[0] === 'libnetwork-setkey';
   const prestart = config.hooks?.prestart ?? [];
   const setKey = prestart.find(isSetKey);
@@ -53,6 +61,7 @@ export function arrivalBundle(config: OciConfig, options: string): ArrivalBundle
   const changed: OciConfig = {
     ...config,
     annotations: { ...config.annotations, 'org.criu.config': options },
+    ...(config.mounts ? { mounts: config.mounts.map((mount) => (isBind(mount) ? { ...mount, source: from.get(mount.source) ?? mount.source } : mount)) } : {}),
     hooks: {
       ...config.hooks,
       prestart: prestart.filter((hook) => !isSetKey(hook)),
@@ -65,4 +74,13 @@ export function arrivalBundle(config: OciConfig, options: string): ArrivalBundle
     },
   };
   return { config: changed, sysctl: Object.fromEntries(settings.filter(ofNetwork)), ...(setKey ? { setKey } : {}) };
+}
+
+/** What of this host the engine mounts into the container. */
+export function boundFiles({ mounts }: OciConfig): { source: string; destination: string }[] {
+  return (mounts ?? []).filter(isBind);
+}
+
+function isBind(mount: OciMount): mount is OciMount & { source: string } {
+  return mount.type === 'bind' && mount.source !== undefined;
 }

@@ -7,6 +7,7 @@ import type { HostSide } from './host.ts';
 const RuncState = z.object({
   init_process_pid: z.number().int().positive(),
   cgroup_paths: z.record(z.string(), z.string()),
+  config: z.object({ mounts: z.array(z.object({ destination: z.string() })) }),
 });
 
 /** A running container as runc on this host knows it. */
@@ -17,9 +18,14 @@ export interface RunningContainer {
   /** The container's init, as the host counts. */
   pid: number;
   freezer: { version: 1 | 2; path: string };
+  /** Whether its first process is Docker's own (`--init`), which the engine mounts into it. */
+  init: boolean;
 }
 
 const RUNTIMES = '/run/docker';
+
+/** Where the engine mounts its init, whatever is a link on the way to it (moby daemon/oci_linux.go, inContainerInitPath). */
+export const DOCKER_INIT = '/sbin/docker-init';
 
 /**
  * Finds a container among those of all of Docker's runtimes (`<exec-root>/runtime-<name>/moby`,
@@ -38,6 +44,7 @@ export async function findContainer(host: HostSide, id: string): Promise<Running
         runcRoot,
         pid: state.init_process_pid,
         freezer: freezerOf(state.cgroup_paths),
+        init: state.config.mounts.some(({ destination }) => destination === DOCKER_INIT),
       };
     } catch (error) {
       if (codeOf(error) !== 'ENOENT' && codeOf(error) !== 'ENOTDIR') throw error;

@@ -1,8 +1,10 @@
-import { mkdir, readdir, readFile, writeFile, unlink } from 'node:fs/promises';
+import { mkdir, readFile, writeFile, unlink } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { CoatError, codeOf, explain } from '../../driver/host/errors.ts';
 import { until } from '../../driver/host/until.ts';
 import type { RunningContainer } from './container.ts';
 import { dumpActions, writeActions } from './actions.ts';
+import { dumpers, isEnding, kill, lifeOf } from './ending.ts';
 import type { HostSide } from './host.ts';
 import { lastErrors } from './log.ts';
 import { outliving } from './outliving.ts';
@@ -29,6 +31,9 @@ const PIPES = ['go', 'tars'] as const;
 const START_MS = 10_000;
 /** How long CRIU may take over a dump, ms. It ends by itself long before where it fails. */
 const DUMP_MS = 3_600_000;
+/** How often it is looked whether the container is still there to be dumped, and how long a CRIU may go on that has lost it, ms. */
+const LOOK_MS = 250;
+const LOST_MS = 2_000;
 
 /** A dump that only waits for the word. */
 export interface ArmedDump {
@@ -82,10 +87,12 @@ export async function armDump(host: HostSide, criu: Criu, container: RunningCont
     });
   };
   let armed = true;
+  let goesOn = true;
+  const finished = ended.then(() => undefined, () => undefined).finally(() => (goesOn = false));
   const over = async (): Promise<void> => {
     if (armed) pipes.tell('go', 'stop');
     armed = false;
-    await ended.catch(() => undefined);
+    await finished;
     pipes.close();
   };
   let disarmed: Promise<void> | undefined;
@@ -102,32 +109,54 @@ export async function armDump(host: HostSide, criu: Criu, container: RunningCont
     async fire() {
       armed = false;
       pipes.tell('go', 'go');
+      void endWith(host, container, directory, () => goesOn);
       await heard('dumped', DUMP_MS);
     },
     disarm,
   };
 }
 
+/**
+ * Ends a dump whose container is killed under it. CRIU may wait for ever then: for a process that was to stop and has died, or that is
+ * frozen again and dies only as it thaws. In what is dead it can leave nothing behind.
+ */
+async function endWith(host: HostSide, container: RunningContainer, directory: string, goesOn: () => boolean): Promise<void> {
+  const life = lifeOf(host, container.pid);
+  for (let lost = 0; goesOn(); await sleep(LOOK_MS)) {
+    lost = life === undefined || isEnding(host, life) ? lost + LOOK_MS : 0;
+    if (lost > LOST_MS) for (const pid of await dumpers(host, directory)) kill(pid);
+  }
+}
+
 /** What runc writes before it starts CRIU: which of the container's stdio are pipes of whom. `runc restore` wants it as early. */
 export const DESCRIPTORS = 'descriptors.json';
 
 /** Ends a dump into `directory` that an earlier life of this agent armed; one that has begun is waited for. @throws CoatError `timeout` */
-export async function endDump(host: HostSide, directory: string): Promise<void> {
-  const goesOn = async (pid: string): Promise<boolean> => (await readFile(host.path(`/proc/${pid}/cmdline`), 'utf8').catch(() => '')).includes(`--image-path=${directory}/`);
-  const pipes = openPipes(host, directory);
-  pipes?.tell('go', 'stop');
+export async function endDump(host: HostSide, container: RunningContainer, directory: string): Promise<void> {
+  let goesOn = true;
+  void endWith(host, container, directory, () => goesOn);
   try {
     await until(
       'an earlier dump to end',
       async () => {
-        const pids = (await readdir(host.path('/proc'))).filter((name) => /^\d+$/.test(name));
-        return !(await Promise.all(pids.map(goesOn))).includes(true);
+        hangUp(host, directory);
+        return (await dumpers(host, directory)).length === 0;
       },
       { timeout: 120_000, every: 100 },
     );
   } finally {
-    pipes?.close();
+    goesOn = false;
   }
+}
+
+/**
+ * Ends what a dump waits for in its pipes, now and each time it is called: a script that opens one after the agent has died waits for somebody who
+ * writes, and what was written while nobody held a pipe is gone.
+ */
+function hangUp(host: HostSide, directory: string): void {
+  const pipes = openPipes(host, directory);
+  pipes?.tell('go', 'stop');
+  pipes?.close();
 }
 
 function openPipes(host: HostSide, directory: string): Pipes<(typeof PIPES)[number]> | undefined {

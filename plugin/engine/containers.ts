@@ -1,6 +1,4 @@
 import type Docker from 'dockerode';
-import type { Readable } from 'node:stream';
-import { CoatError } from '../../driver/host/errors.ts';
 import { apiOf } from './connection.ts';
 import { inVersion } from './version.ts';
 import { type ContainerEvent, watchContainer } from './watch.ts';
@@ -24,6 +22,7 @@ export interface Inspect {
     Devices: unknown[] | null;
     DeviceRequests: unknown[] | null;
     Runtime: string;
+    LogConfig: { Type: string; Config: Record<string, string> | null };
   };
   Mounts: { Type: string; Source: string; Destination: string; Name?: string; RW?: boolean }[];
   GraphDriver: { Name: string; Data: Record<string, string> | null };
@@ -87,9 +86,6 @@ export interface Containers {
   running(): Promise<Running[]>;
   rename(id: string, name: string): Promise<void>;
   setRestartPolicy(id: string, policy: RestartPolicy): Promise<void>;
-  image(ref: string): Promise<{ id: string; tags: string[]; size: number } | undefined>;
-  save(ref: string): Promise<Readable>;
-  load(stream: Readable): Promise<void>;
   facts(): Promise<EngineFacts>;
 }
 
@@ -123,19 +119,6 @@ export function createContainers(connect: () => Docker): Containers {
     async setRestartPolicy(id, policy) {
       await connect().getContainer(id).update({ RestartPolicy: policy });
     },
-    async image(ref) {
-      const image = await unlessAbsent(connect().getImage(ref).inspect());
-      return image && { id: image.Id, tags: image.RepoTags ?? [], size: image.Size };
-    },
-    async save(ref) {
-      const archive: unknown = await connect().getImage(ref).get();
-      return archive as Readable;
-    },
-    async load(stream) {
-      // the package's types know only the forms with a callback or a file name
-      const engine = connect() as unknown as { loadImage(archive: Readable, query: { quiet: boolean }): Promise<Readable> };
-      await drained(await engine.loadImage(stream, { quiet: true }));
-    },
     async facts() {
       const docker = connect();
       const info = (await docker.info()) as { ServerVersion: string; Driver: string; Runtimes: Record<string, unknown>; MemTotal: number; DockerRootDir: string; Plugins?: { Volume?: string[] | null } };
@@ -153,12 +136,4 @@ async function unlessAbsent<T>(answer: Promise<T>): Promise<T | undefined> {
     if (statusCode === 404 || (statusCode === 409 && /removal .* in progress|is not running/i.test((error as Error).message))) return undefined;
     throw error;
   }
-}
-
-/** Reads the engine's progress lines to the end; an error is one of them, under a status of 200. */
-async function drained(answer: Readable): Promise<void> {
-  let text = '';
-  for await (const chunk of answer) text = (text + String(chunk)).slice(-10_000);
-  const failed = /"error":"([^"]*)"/.exec(text);
-  if (failed) throw new CoatError('image-load-failed', `the engine did not take the image: ${failed[1]}`);
 }

@@ -1,6 +1,6 @@
 import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Call, type LibC, loadLibC } from '../../driver/host/libc.ts';
+import { libc, type LibC } from '../../driver/kernel/libc.ts';
 
 /** linux/ptrace.h, sys/ptrace.h of x86. */
 const SEIZE = 0x4206;
@@ -26,24 +26,6 @@ const NONE = 0xffff_ffff_ffff_ffffn;
 /** How long a thread may take to stop, ms; one that waits for a disk does not stop at once. */
 const STOP_MS = 1_000;
 
-interface Tracing { request: Call; registers: Call; wait: (pid: number, options: number) => { pid: number; status: number }; errno: () => number }
-
-let loading: Promise<Tracing> | undefined;
-
-async function load(): Promise<Tracing> {
-  const c: LibC = await loadLibC();
-  const waitpid = c.func('waitpid', 'int', ['int', 'void *', 'int']);
-  return {
-    request: c.func('ptrace', 'long', ['long', 'int', 'size_t', 'size_t']),
-    registers: c.func('ptrace', 'long', ['long', 'int', 'size_t', 'void *']),
-    wait(pid, options) {
-      const status = Buffer.alloc(4);
-      return { pid: waitpid(pid, status, options), status: status.readInt32LE(0) };
-    },
-    errno: c.errno,
-  };
-}
-
 /** Whether processes of this machine's kind of processor can be made to do something. */
 export const canInject = process.arch === 'x64';
 
@@ -60,17 +42,17 @@ export type InjectedCall = (number: number, ...args: number[]) => number;
  * @throws Error where the process cannot be traced: it has ended, or somebody traces it already
  */
 export async function inject<T>(proc: string, pid: number, work: (call: InjectedCall) => T): Promise<T> {
-  const t = await (loading ??= load());
+  const t = await libc();
   const instruction = syscallIn(proc);
   const must = (what: string, result: number): void => {
     if (result < 0) throw new Error(`ptrace ${what} of process ${pid}: error ${t.errno()}`);
   };
-  must('seize', t.request(SEIZE, pid, 0, SUSPEND_SECCOMP));
+  must('seize', t.ptrace(SEIZE, pid, 0, SUSPEND_SECCOMP));
   try {
-    must('interrupt', t.request(INTERRUPT, pid, 0, 0));
+    must('interrupt', t.ptrace(INTERRUPT, pid, 0, 0));
     await stopped(t, pid);
     const saved = Buffer.alloc(REGS);
-    must('read', t.registers(GETREGS, pid, 0, saved));
+    must('read', t.ptraceData(GETREGS, pid, 0, saved));
     try {
       return work((number, ...args) => {
         const registers = Buffer.from(saved);
@@ -79,25 +61,26 @@ export async function inject<T>(proc: string, pid: number, work: (call: Injected
         set(ORIG_RAX, NONE);
         set(RIP, BigInt(instruction));
         for (const [i, place] of [RDI, RSI, RDX, R10, R8, R9].entries()) set(place, BigInt(args[i] ?? 0));
-        must('write', t.registers(SETREGS, pid, 0, registers));
-        must('step', t.request(SINGLESTEP, pid, 0, 0));
+        must('write', t.ptraceData(SETREGS, pid, 0, registers));
+        must('step', t.ptrace(SINGLESTEP, pid, 0, 0));
         // it is a call that does not sleep
-        must('wait', t.wait(pid, WALL).pid);
-        must('read', t.registers(GETREGS, pid, 0, registers));
+        must('wait', t.waitpid(pid, Buffer.alloc(4), WALL));
+        must('read', t.ptraceData(GETREGS, pid, 0, registers));
         return Number(registers.readBigInt64LE(RAX * 8));
       });
     } finally {
-      must('write', t.registers(SETREGS, pid, 0, saved));
+      must('write', t.ptraceData(SETREGS, pid, 0, saved));
     }
   } finally {
-    t.request(DETACH, pid, 0, 0);
+    t.ptrace(DETACH, pid, 0, 0);
   }
 }
 
-async function stopped(t: Tracing, pid: number): Promise<void> {
+async function stopped(t: LibC, pid: number): Promise<void> {
+  const status = Buffer.alloc(4);
   for (const since = performance.now(); ; await sleep(1)) {
-    const { pid: who, status } = t.wait(pid, WALL | WNOHANG);
-    if (who === pid && (status & 0xff) === 0x7f) return;
+    const who = t.waitpid(pid, status, WALL | WNOHANG);
+    if (who === pid && (status.readInt32LE(0) & 0xff) === 0x7f) return;
     if (who !== 0) throw new Error(`process ${pid} has ended`);
     if (performance.now() - since > STOP_MS) throw new Error(`process ${pid} does not stop`);
   }

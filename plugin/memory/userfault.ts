@@ -1,5 +1,5 @@
 import { closeSync } from 'node:fs';
-import { type Call, loadLibC } from '../../driver/host/libc.ts';
+import { libc, type LibC } from '../../driver/kernel/libc.ts';
 import type { PageRange } from '../criu/pagemap.ts';
 import { PAGE } from '../criu/pageserver.ts';
 import { inject } from './ptrace.ts';
@@ -16,15 +16,6 @@ const UFFD_API = 0xaan;
 const WP_ASYNC = 1n << 15n;
 const MODE_WP = 1n << 1n;
 
-interface Calls { syscall: Call; ioctl: Call; errno: () => number }
-
-let loading: Promise<Calls> | undefined;
-
-async function load(): Promise<Calls> {
-  const c = await loadLibC();
-  return { syscall: c.func('syscall', 'long', ['long', 'long', 'long', 'long']), ioctl: c.func('ioctl', 'int', ['int', 'ulong', 'void *']), errno: c.errno };
-}
-
 /**
  * Has the kernel notice which pages of another process are written to: userfaultfd(2) with UFFD_FEATURE_WP_ASYNC, Linux 6.7. What it noticed is
  * read by `written.ts`. The process takes a short fault at its first write to each page and knows of nothing.
@@ -34,16 +25,16 @@ async function load(): Promise<Calls> {
  */
 export class Userfault implements Disposable {
   readonly #fd: number;
-  readonly #calls: Calls;
+  readonly #calls: LibC;
 
-  private constructor(fd: number, calls: Calls) {
+  private constructor(fd: number, calls: LibC) {
     this.#fd = fd;
     this.#calls = calls;
   }
 
   /** @param proc the process, as `/proc` of the host has it. @throws Error where it cannot be had */
   static async of(proc: string, pid: number): Promise<Userfault> {
-    const calls = await (loading ??= load());
+    const calls = await libc();
     const fd = await inject(proc, pid, (call) => {
       const inside = call(SYS.userfaultfd, FLAGS);
       if (inside < 0) throw new Error(`process ${pid} gets no userfaultfd: error ${-inside}`);
@@ -58,13 +49,13 @@ export class Userfault implements Disposable {
 
   /** That of this process, to see what the kernel can. @throws Error where it cannot */
   static async own(): Promise<Userfault> {
-    const calls = await (loading ??= load());
+    const calls = await libc();
     const fd = calls.syscall(SYS.userfaultfd, FLAGS, 0, 0);
     if (fd < 0) throw new Error(`no userfaultfd: error ${calls.errno()}`);
     return Userfault.#opened(fd, calls);
   }
 
-  static #opened(fd: number, calls: Calls): Userfault {
+  static #opened(fd: number, calls: LibC): Userfault {
     const userfault = new Userfault(fd, calls);
     const api = Buffer.alloc(24);
     api.writeBigUInt64LE(UFFD_API, 0);
@@ -89,7 +80,7 @@ export class Userfault implements Disposable {
   }
 }
 
-function takeOver({ syscall, errno }: Calls, pid: number, inside: number): number {
+function takeOver({ syscall, errno }: LibC, pid: number, inside: number): number {
   const process = syscall(SYS.pidfd_open, pid, 0, 0);
   if (process < 0) throw new Error(`pidfd_open of process ${pid}: error ${errno()}`);
   try {

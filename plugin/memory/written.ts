@@ -1,5 +1,5 @@
 import { closeSync, openSync } from 'node:fs';
-import { type Call, loadLibC } from '../../driver/host/libc.ts';
+import { libc, type LibC } from '../../driver/kernel/libc.ts';
 import type { PageRange } from '../criu/pagemap.ts';
 import { PAGE } from '../criu/pageserver.ts';
 
@@ -21,15 +21,6 @@ const REGION = 24;
 const REGIONS = 4096;
 const EPERM = 1;
 
-interface Scan { ioctl: Call; errno: () => number; address: (buffer: Buffer) => bigint }
-
-let loading: Promise<Scan> | undefined;
-
-async function load(): Promise<Scan> {
-  const c = await loadLibC();
-  return { ioctl: c.func('ioctl', 'int', ['int', 'ulong', 'void *']), errno: c.errno, address: (buffer) => BigInt(c.koffi.address(buffer)) };
-}
-
 /**
  * The pages of a range with something in them that were written to since they were protected. Pages of zeroes that nobody has written to do not
  * count, nor do those of files.
@@ -40,7 +31,7 @@ async function load(): Promise<Scan> {
  * @returns nothing where the kernel does not notice what is written to, in any part of the range
  */
 export async function writtenPages(proc: string, range: PageRange, { protect, all }: { protect: boolean; all: boolean }): Promise<PageRange[] | undefined> {
-  const scan = await (loading ??= load());
+  const scan = await libc();
   const file = openSync(`${proc}/pagemap`, 'r');
   try {
     return look(scan, file, range, ONLY_NOTICED | (protect ? PROTECT : 0n), all ? 0n : WRITTEN);
@@ -49,7 +40,7 @@ export async function writtenPages(proc: string, range: PageRange, { protect, al
   }
 }
 
-function look(scan: Scan, file: number, range: PageRange, mode: bigint, kind: bigint): PageRange[] | undefined {
+function look(scan: LibC, file: number, range: PageRange, mode: bigint, kind: bigint): PageRange[] | undefined {
   const regions = Buffer.alloc(REGIONS * REGION);
   const argument = Buffer.alloc(ARGUMENT);
   const found: PageRange[] = [];

@@ -2,6 +2,7 @@ import { mkdir, readFile, unlink, writeFile } from 'node:fs/promises';
 import type { Duplex, Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CoatError, explain } from '../../driver/host/errors.ts';
+import type { Datagram } from '../../driver/kernel/packets.ts';
 import { restoreActions, writeActions } from '../criu/actions.ts';
 import { arrivalBundle, type OciConfig, RESTORE_OPTIONS } from '../criu/bundle.ts';
 import { Door } from '../criu/door.ts';
@@ -15,18 +16,24 @@ import { MEMORY } from '../memory/ahead.ts';
 import { PageIntake } from '../memory/intake.ts';
 import { runSetKey } from '../criu/setkey.ts';
 import { criuOnPath } from '../criu/wrapper.ts';
+import type { Layer } from '../engine/layers.ts';
 import type { Drain } from '../agent/peer.ts';
+import type { Inspect } from '../engine/containers.ts';
 import { isPages, type Sizes } from '../transfer/follow.ts';
 import { Intake } from '../transfer/intake.ts';
 import { Reader, readHead } from '../transfer/reader.ts';
 import { unpack } from '../transfer/tar.ts';
 import { Readable as Stream } from 'node:stream';
 import { fetchPages, type PagesOutcome } from './fetch.ts';
+import { keepInit, realSources } from './inits.ts';
+import { engineDirectory, placeOfLog } from './log/place.ts';
+import { keepLog } from './log/receive.ts';
 import type { MoverDependencies } from './ports.ts';
 import type { Arrival as Landed, Preparation } from './protocol.ts';
 import { applyRemovals, type Delta } from '../transfer/delta.ts';
 import { empty } from './lodging.ts';
 import { Timeline } from './timeline.ts';
+import { byEndpoint, DATAGRAMS, readUnread } from './unread.ts';
 
 /** How long the engine may take from `docker start` to calling the runtime, in ms. */
 const RUNTIME_CALLED_MS = 30_000;
@@ -66,6 +73,9 @@ export class Arrival {
   #pages: LazyPages | undefined;
   /** Where its pages will come from. */
   #pageWay: Promise<Duplex> | undefined;
+  /** What it had got and not read where it comes from, and how many of those it could not be given. */
+  #unread: Datagram[] = [];
+  #undelivered = 0;
   /** What becomes of the memory that comes after the commit. */
   fetched: Promise<PagesOutcome> | undefined;
 
@@ -97,10 +107,23 @@ export class Arrival {
 
   /** The writable layer's first pass, into a layer nothing has mounted yet; or a volume's, in the place of what the engine has put there. */
   async files(stream: Readable, volume: string | undefined): Promise<void> {
-    if (volume === undefined) return unpack(await this.#layer('UpperDir'), stream, 'upper');
+    if (volume === undefined) return unpack(await this.#layer('upper'), stream, 'upper');
     const root = await this.#volume(volume);
     await empty(root);
     await unpack(root, stream, 'upper');
+  }
+
+  /** The program that Docker has put before the container's own. */
+  async init(stream: Readable): Promise<void> {
+    await keepInit(this.#deps.host, await this.#kept(), stream);
+  }
+
+  /** A file of its log. */
+  async log(stream: Readable, suffix: string): Promise<void> {
+    const { LogConfig } = this.#preparation.body['HostConfig'] as Inspect['HostConfig'];
+    const place = placeOfLog(await this.#kept(), this.#containerId, LogConfig);
+    if (!place) throw new CoatError('no-log', `the engine keeps no log of the kind ${LogConfig.Type}`);
+    await keepLog(this.#deps.host, place, suffix, stream);
   }
 
   /** Memory, once for this arrival. */
@@ -140,7 +163,7 @@ export class Arrival {
     });
     reserved.catch(() => undefined);
     // while the engine starts a container it describes it to nobody, and files that changed must go there before it has started
-    await this.#layer('MergedDir');
+    await this.#layer('merged');
     for (const { name, carry } of this.#preparation.volumes) if (carry === 'copy') await this.#volume(name);
     await this.timeline.step('docker start', () => this.#offering(async () => {
       this.#started = containers.start(this.#containerId);
@@ -189,7 +212,7 @@ export class Arrival {
   async delta(stream: Readable, volume: string | undefined): Promise<void> {
     const reader = new Reader(stream);
     const delta = (await readHead(reader)) as Delta;
-    const merged = volume === undefined ? await this.#layer('MergedDir') : await this.#volume(volume);
+    const merged = volume === undefined ? await this.#layer('merged') : await this.#volume(volume);
     await this.timeline.step('apply changed files', async () => {
       await applyRemovals(merged, delta);
       await unpack(merged, Stream.from(reader.remaining(), { objectMode: false }), volume === undefined ? 'merged' : 'upper');
@@ -203,9 +226,10 @@ export class Arrival {
   }
 
   /** Waits for everything, and restores it. When this returns the container runs here, unheard: its frames are held. */
-  async restore(): Promise<Pick<Landed, 'memory' | 'state' | 'pages'>> {
+  async restore(): Promise<Pick<Landed, 'memory' | 'state' | 'pages' | 'warning'>> {
     const received = (await this.#images) ?? {};
     await this.#ahead;
+    if (received[DATAGRAMS] !== undefined) this.#unread = await readUnread(this.#deps.host, `${this.#directory}/images`);
     if (this.#pages) {
       await this.timeline.step('ready for memory', () => this.#pages!.ready(Object.keys(received), this.#heldInventory));
       this.fetched = fetchPages(this.#deps, { id: this.#preparation.id, source: this.#preparation.source, containerId: this.#containerId, directory: this.#directory, way: this.#pageWay });
@@ -215,7 +239,8 @@ export class Arrival {
     await this.timeline.step('restore', () => this.#offering(() => this.#restored()));
     const total = (pages: boolean): number => Object.keys(received).reduce((sum, name) => sum + (isPages(name) === pages ? received[name]! : 0), 0);
     const pages = this.lazy ? (pagesHere(this.#deps.host, this.#directory) ? 'here' : 'fetching') : undefined;
-    return { memory: total(true), state: total(false), pages };
+    const lost = this.#undelivered;
+    return { memory: total(true), state: total(false), pages, ...(lost > 0 ? { warning: `${lost} ${lost === 1 ? 'datagram' : 'datagrams'} that had come and ${lost === 1 ? 'was' : 'were'} not read yet could not be put in again` } : {}) };
   }
 
   /**
@@ -234,6 +259,8 @@ export class Arrival {
       if (this.#ahead) await this.timeline.step('… until its memory', () => pagesGo(this.#deps.host, this.#directory, patience));
       // without it the memory that is missing would be zeroes
       if (this.lazy && !pagerAlive(this.#deps.host, this.#directory)) throw new Error('what fetches its memory has ended');
+      // its sockets are there, and no program of it can find them empty
+      if (this.#unread.length > 0) this.#undelivered = await this.timeline.step('… unread datagrams', () => this.#putIn());
       this.#door!.go();
       await this.timeline.step('… until it runs', () => heard('resumes'));
     } catch (error) {
@@ -241,6 +268,19 @@ export class Arrival {
       await this.#letGo(explain(error)).catch(() => undefined);
       throw await this.#restoreFailed(error);
     }
+  }
+
+  /** Gives it what had come to it before the freeze. @returns how many datagrams it could not be given */
+  async #putIn(): Promise<number> {
+    const { overlay, log } = this.#deps;
+    let failed = 0;
+    for (const [{ network, ip }, datagrams] of byEndpoint(this.#unread, this.#preparation.endpoints)) {
+      failed += await overlay.putIn(network, ip, datagrams).catch((error: unknown) => {
+        log.warn({ migration: this.#preparation.id, reason: explain(error) }, 'datagrams could not be put in');
+        return datagrams.length;
+      });
+    }
+    return failed;
   }
 
   /** Lets the frames in that peers sent meanwhile. @returns when the first went, by this timeline's clock */
@@ -260,21 +300,31 @@ export class Arrival {
     await unmountMemory(this.#deps.host, this.#directory);
   }
 
-  /** Gives everything up, in any state. Each step is tried whatever became of the others. */
+  /**
+   * Gives everything up, in any state, and any number of times. Each step is tried whatever became of the others.
+   *
+   * @throws CoatError `not-cleared` where something of it is still there
+   */
   async abandon(why: string): Promise<void> {
-    const { containers, overlay, host, log } = this.#deps;
-    const tried = (what: string, work: Promise<unknown> | undefined): Promise<unknown> =>
-      Promise.resolve(work).catch((error: unknown) => log.warn({ what, error: explain(error) }, 'could not undo a part of an arrival'));
+    const { containers, overlay, host, log, self } = this.#deps;
+    const failures: unknown[] = [];
+    const tried = (what: string, work: Promise<unknown>): Promise<unknown> =>
+      work.catch((error: unknown) => {
+        log.warn({ what, error: explain(error) }, 'could not undo a part of an arrival');
+        failures.push(error);
+      });
     this.stopReceiving();
     void this.#pageWay?.then((way) => way.destroy(), () => undefined);
     // an arrival of an earlier life of this agent may still have a runtime waiting at its door
     this.#door ??= attempt(() => Door.open(host, this.#directory));
-    await tried('restore', this.#letGo(why));
+    await this.#letGo(why).catch((error: unknown) => log.warn({ error: explain(error) }, 'could not end the restore of an arrival'));
     await this.#started?.catch(() => undefined);
     await tried('container', containers.remove(this.#containerId));
     for (const { network, ip } of this.#preparation.endpoints) await tried('endpoint', overlay.forget(network, ip));
     this.#door?.close();
+    this.#door = undefined;
     await tried('directory', unmountMemory(host, this.#directory));
+    if (failures.length > 0) throw new CoatError('not-cleared', `${self} could not clear away ${this.#preparation.container}`, { cause: failures[0] });
   }
 
   /** Whatever of the restore waits for us gives up. */
@@ -302,11 +352,18 @@ export class Arrival {
   async #adapt(bundle: string, netns: string): Promise<void> {
     const { host } = this.#deps;
     const path = host.path(`${bundle}/config.json`);
-    const { config, setKey, sysctl } = arrivalBundle(JSON.parse(await readFile(path, 'utf8')) as OciConfig, this.#options);
+    const engines = JSON.parse(await readFile(path, 'utf8')) as OciConfig;
+    const sources = await realSources(host, engines, this.#preparation.init, await this.#kept());
+    const { config, setKey, sysctl } = arrivalBundle(engines, this.#options, sources);
     await writeFile(path, JSON.stringify(config));
     for (const [name, value] of Object.entries(sysctl)) await setSysctl(host, netns, name, value);
     if (setKey) await runSetKey(host, setKey, netns, this.#containerId, bundle);
   }
+
+  async #kept(): Promise<string> {
+    return (this.#keeps ??= await engineDirectory(this.#deps.containers, this.#containerId));
+  }
+  #keeps: string | undefined;
 
   /** Where this host has a volume that is copied here. */
   async #volume(name: string): Promise<string> {
@@ -318,13 +375,13 @@ export class Arrival {
   }
   readonly #volumes = new Map<string, string>();
 
-  async #layer(which: 'UpperDir' | 'MergedDir'): Promise<string> {
-    this.#layers ??= (await this.#deps.containers.inspect(this.#containerId))?.GraphDriver.Data ?? undefined;
-    const path = this.#layers?.[which];
-    if (!path) throw new CoatError('no-layer', `the engine does not say where it keeps the files of ${this.#preparation.container}`);
-    return this.#deps.host.path(path);
+  async #layer(which: keyof Layer): Promise<string> {
+    const { containers, layers, host } = this.#deps;
+    this.#layers ??= await containers.inspect(this.#containerId).then((inspect) => inspect && layers.of(inspect));
+    if (!this.#layers) throw new CoatError('no-layer', `the engine has no container ${this.#preparation.container} any more`);
+    return host.path(this.#layers[which]);
   }
-  #layers: Record<string, string> | undefined;
+  #layers: Layer | undefined;
 
   async #restoreFailed(why: unknown): Promise<CoatError> {
     const log = await readFile(this.#deps.host.path(`${this.#directory}/work/restore.log`), 'utf8').catch(() => '');

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { CoatError } from '../../driver/host/errors.ts';
+import { CoatError, codeOf } from '../../driver/host/errors.ts';
 import { addressesOf, Claim, claimPath } from '../../driver/overlay/records.ts';
 import { changeStored } from '../../driver/store/change.ts';
 import type { Store } from '../../driver/store/store.ts';
@@ -45,9 +45,11 @@ export const withdraw =
     return rest;
   };
 
-/** Takes the announcement of a move back, whatever has become of the container meanwhile. */
+/** Takes the announcement of a move back, whatever has become of the container meanwhile: nothing to say of an address that is nobody's any more. */
 export async function keepHere({ store, overlay, self }: Pick<MoverDependencies, 'store' | 'overlay' | 'self'>, address: Address): Promise<void> {
-  await changeClaim(store, address, withdraw(self));
+  await changeClaim(store, address, withdraw(self)).catch((error: unknown) => {
+    if (codeOf(error) !== 'no-claim') throw error;
+  });
   for (const ip of addressesOf(address)) await overlay.giveBack(address.network, ip);
 }
 

@@ -3,18 +3,29 @@ import type { Duplex } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import { CoatError, codeOf, explain } from '../../driver/host/errors.ts';
 import { until } from '../../driver/host/until.ts';
+import { addressesOf } from '../../driver/overlay/records.ts';
 import { armDump, type ArmedDump, DESCRIPTORS, forgetDump } from '../criu/dump.ts';
+import { kill } from '../criu/ending.ts';
 import { isFrozen, processes, thaw } from '../criu/freezer.ts';
 import { linkPages, mountMemory, PAGES, releaseMemory, reserveMemory, unmountMemory } from '../criu/memory.ts';
 import { AHEAD } from '../memory/ahead.ts';
 import { MemorySender } from '../memory/sender.ts';
 import { forgetTask } from '../criu/shim.ts';
 import type { Peer } from '../agent/peer.ts';
+import { without } from '../transfer/archive.ts';
 import { conclude, follow, isPages, type Sizes } from '../transfer/follow.ts';
+import { stopped } from './facts.ts';
+import { sendInit } from './inits.ts';
+import type { JournalEntry } from './journal.ts';
+import { findLog } from './log/place.ts';
+import { lengthOf, rateOf, type SentLog, sendLog, sendRestOfLog } from './log/send.ts';
 import type { Plan } from './plan.ts';
+import { nameOf, refusedStopped } from './preflight.ts';
 import { freezeInOrder } from './standstill.ts';
 import type { MoverDependencies } from './ports.ts';
-import type { Arrival } from './protocol.ts';
+import { nameFor, notTaken } from './image.ts';
+import type { Arrival, ImagePulled } from './protocol.ts';
+import { keepUnread } from './unread.ts';
 
 /** Changed files, what is asked meanwhile, and one to spare. */
 const CONNECTIONS = 3;
@@ -36,6 +47,8 @@ export class Departure {
   readonly #id: string;
   readonly #directory: string;
   readonly bytes = { memory: 0, state: 0, files: 0, image: 0 };
+  /** What is already there of its log. */
+  log: SentLog | undefined;
   readonly #sent: Sizes = {};
   #dump: ArmedDump | undefined;
   /** Where the images go; the destination has made it. */
@@ -57,20 +70,52 @@ export class Departure {
     return `${this.#directory}/${PAGES}/reserved`;
   }
 
-  async sendImage(signal: AbortSignal, progress: (bytes: number) => void): Promise<void> {
-    const { containers } = this.#deps;
-    const { inspect } = this.#plan;
-    // by its name where it still means that image here and no other there, so that the destination has it under the same one
-    const named = (await containers.image(inspect.Config.Image))?.id === inspect.Image && !this.#plan.verdict.nameTaken;
-    const ref = named ? inspect.Config.Image : inspect.Image;
-    const stream = await containers.save(ref);
-    stream.on('data', (chunk: Buffer) => progress((this.bytes.image += chunk.length)));
-    await this.#peer.upload('/v1/moves/image', stream, { signal });
+  /** Has the destination pull the image. @returns whether it did; a registry that refuses or is away is no error */
+  async pullImage(signal: AbortSignal): Promise<boolean> {
+    const { images } = this.#deps;
+    const { image, verdict } = this.#plan;
+    const name = await nameFor(images, image, verdict.nameTaken);
+    const pulled = await this.#peer.call<ImagePulled>('/v1/moves/pull', { image, ...(name === undefined ? {} : { name }) }, { signal, timeout: FOREVER_MS });
+    return pulled.pulled;
   }
 
-  /** The writable layer and volumes while the container still writes; what changes meanwhile is the delta's. */
+  /** Sends the image, without the layers that the destination has; and all of it where that did not do. */
+  async sendImage(signal: AbortSignal, progress: (bytes: number) => void): Promise<void> {
+    const { image, verdict } = this.#plan;
+    // by its name, so that the destination has it under the same one
+    const ref = (await nameFor(this.#deps.images, image, verdict.nameTaken)) ?? image.id;
+    for (const filtered of [true, false]) {
+      const left: string[] = [];
+      const archive = await this.#deps.images.save(ref);
+      const stream = filtered ? without(archive, (digest) => this.#has(digest), left) : archive;
+      stream.on('data', (chunk: Buffer) => progress((this.bytes.image += chunk.length)));
+      try {
+        await this.#peer.upload('/v1/moves/image', stream, { signal });
+      } catch (error) {
+        if (left.length === 0 || signal.aborted) throw error;
+        this.#deps.log.info({ migration: this.#id, error: explain(error) }, 'an image is sent again, with the layers that the destination had');
+        continue;
+      }
+      const { there } = await this.#peer.call<{ there: boolean }>('/v1/moves/known', { image, left }, { signal });
+      if (there) return;
+      if (left.length === 0) break;
+    }
+    throw notTaken(this.#peer.name, image.ref);
+  }
+
+  async #has(digest: string): Promise<boolean> {
+    return (await this.#peer.call<string[]>('/v1/moves/have', { layers: this.#plan.image.layers, digests: [digest] })).includes(digest);
+  }
+
+  /** The writable layer and volumes while the container still writes; what changes meanwhile is the delta's. And what no layer has. */
   async sendFiles(signal: AbortSignal, progress: (bytes: number) => void): Promise<void> {
-    await this.#plan.trees.send(this.#peer, this.#id, signal, (bytes) => progress((this.bytes.files += bytes)));
+    const { container, trees, log } = this.#plan;
+    await trees.send(this.#peer, this.#id, signal, (bytes) => progress((this.bytes.files += bytes)));
+    if (container.init) await sendInit(this.#deps.host, container, this.#peer, this.#id, signal);
+    // last, so that little is logged between this and the freeze
+    if (!log) return;
+    const rate = rateOf(log.length, await lengthOf(this.#deps.host, log.place));
+    this.log = await sendLog(this.#deps.host, log.place, this.#peer, this.#id, rate, signal, (bytes) => progress((this.bytes.files += bytes)));
   }
 
   /** The connection on which the destination waits for memory that comes ahead. */
@@ -129,10 +174,12 @@ export class Departure {
     await Promise.all(Array.from({ length: CONNECTIONS }, () => this.#peer.call('/v1/ping', {})));
   }
 
-  /** @throws CoatError `paused` where somebody else holds its processes, who would not like them thawed here or running there */
+  /** @throws CoatError `paused` where somebody else holds its processes, who would not like them thawed here or running there; `stopped-process` */
   async mustRun(): Promise<void> {
     const held = await isFrozen(this.#deps.host, this.#plan.container).catch(() => false);
     if (held) throw new CoatError('paused', `${this.#plan.name} was paused meanwhile`, { hint: `docker unpause ${this.#plan.name}, and move it again` });
+    const { host } = this.#deps;
+    if (await stopped(host, this.#plan.container, await processes(host, this.#plan.container))) throw refusedStopped(this.#plan.name);
   }
 
   freeze(): Promise<void> {
@@ -164,11 +211,13 @@ export class Departure {
     await Promise.all(this.#plan.endpoints.map(({ network, ip }) => this.#deps.overlay.uncut(network, ip)));
   }
 
-  /** Dumps, and sends what is dumped while it is. */
-  async dump(step: <T>(name: string, work: () => Promise<T>) => Promise<T>): Promise<void> {
+  /** Dumps, and sends what is dumped while it is. @returns what is left behind, as a sentence */
+  async dump(step: <T>(name: string, work: () => Promise<T>) => Promise<T>): Promise<string | undefined> {
     const { host } = this.#deps;
     if (!this.#way) throw new CoatError('no-way', `${this.#peer.name} has not asked for the container's state`);
     releaseMemory(host, this.#reserve);
+    // ahead of CRIU, which is not to see the sockets as they are for it
+    const missed = await keepUnread(this.#deps, this.#plan.container, this.#plan.endpoints.flatMap(addressesOf), `${this.#directory}/images`);
     const dumped = Promise.all([step('dump', () => this.#dump!.fire()), this.#finishMemory(step)]);
     const sent = step('send images', () => follow(host.path(`${this.#directory}/images`), dumped, this.#sent, this.#way!));
     sent.catch(() => undefined);
@@ -182,6 +231,7 @@ export class Departure {
       throw new CoatError('peer-lost', `the connection to ${this.#peer.name} broke while the container's state was sent`, { hint: `look whether ${this.#peer.name} and its agent are up, and try again`, cause });
     });
     for (const [name, size] of Object.entries(this.#sent)) this.bytes[isPages(name) ? 'memory' : 'state'] += size;
+    return missed;
   }
 
   /** Says beside CRIU's images what of the memory is there already. */
@@ -236,32 +286,45 @@ export const departureDirectory = (id: string): string => `/run/coat/moves/${id}
 /**
  * Ends the container at the source once it runs elsewhere. Its processes are killed while they are frozen and die as they
  * thaw, without running another instruction; its endpoint is cut, so no peer hears of their sockets' end.
- * Volumes that were copied go with it: two that change apart would be worse than one.
+ * Volumes that were copied go with it: two that change apart would be worse than one. What it has logged last follows it before.
  *
- * @returns volumes that stay, as another container has got them meanwhile
+ * @returns what does not go as it should, a sentence each
  */
-export async function endAtSource(
-  { host, containers, volumes: engine }: MoverDependencies,
-  container: Plan['container'] | undefined,
-  { containerId, name, id, keep, volumes }: { containerId: string; name: string; id: string; keep: boolean; volumes: string[] },
-): Promise<string[]> {
+export async function endAtSource(deps: MoverDependencies, container: Plan['container'] | undefined, entry: Ended): Promise<string[]> {
+  const { host, containers, volumes: engine, self } = deps;
+  const { containerId, container: name, id, keep, volumes } = entry;
   if (container) {
     for (const pid of await processes(host, container)) kill(pid);
     await thaw(host, container);
   }
+  const complaints = await restOfLog(deps, entry);
   if (keep) {
-    await containers.rename(containerId, `${name}.moved-${id.slice(0, 8)}`);
-    return [];
+    const kept = `${name}.moved-${id.slice(0, 8)}`;
+    const inspect = await containers.inspect(containerId);
+    if (inspect && nameOf(inspect) !== kept) await containers.rename(containerId, kept);
+    return complaints;
   }
   await containers.remove(containerId);
   const gone = await Promise.all(volumes.map((volume) => engine.remove(volume)));
-  return volumes.filter((_, i) => !gone[i]);
+  const stay = volumes.filter((_, i) => !gone[i]);
+  return [...complaints, ...stay.map((volume) => `the volume ${volume} stays on ${self} too, as another container has got it meanwhile`)];
 }
 
-function kill(pid: number): void {
+type Ended = Pick<Extract<JournalEntry, { role: 'source' }>, 'containerId' | 'container' | 'id' | 'peer' | 'keep' | 'volumes' | 'log'>;
+
+/** Sends what a container that was killed has logged since the first of it was sent. The log is no reason to keep the container here. */
+async function restOfLog({ host, containers, peers }: MoverDependencies, { containerId, container, id, peer, log }: Ended): Promise<string[]> {
+  if (log === undefined) return [];
   try {
-    process.kill(pid, 'SIGKILL');
-  } catch {
-    // it has ended already
+    // by then the engine has written and closed it (moby daemon/monitor.go, handleContainerExit)
+    const inspect = await until('the engine to know that it has ended', async () => {
+      const found = await containers.inspect(containerId);
+      return found?.State.Running ? undefined : { found };
+    }, { timeout: ENDED_MS, every: 10 });
+    const place = inspect.found && (await findLog(containers, inspect.found));
+    const lost = place === undefined ? 0 : await sendRestOfLog(host, place, log, peers.get(peer), id);
+    return lost === 0 ? [] : [`the last ${lost} bytes of the log of ${container} are lost: more was logged during the move than there was room for`];
+  } catch (error) {
+    return [`the last of the log of ${container} is lost: ${explain(error)}`];
   }
 }

@@ -1,6 +1,7 @@
-import { lstat, readdir, readFile, readlink } from 'node:fs/promises';
+import { readdir, readFile, readlink } from 'node:fs/promises';
 import { explain } from '../../driver/host/errors.ts';
 import { run } from '../../driver/host/run.ts';
+import type { RunningContainer } from '../criu/container.ts';
 import type { HostSide } from '../criu/host.ts';
 import type { MoverDependencies } from './ports.ts';
 
@@ -31,21 +32,6 @@ export async function undumpable(host: HostSide, pids: readonly number[]): Promi
   return [...found];
 }
 
-/**
- * The first of these mount points that lies behind a symbolic link of the container's own, such as `/sbin` of a merged `/usr`.
- * runc names such a mount to CRIU by the path it was given, CRIU finds it by the real one.
- */
-export async function behindLink(host: HostSide, pid: number, mountPoints: readonly string[]): Promise<string | undefined> {
-  for (const point of mountPoints) {
-    const parts = point.split('/').filter(Boolean);
-    for (let depth = 1; depth < parts.length; depth++) {
-      const stats = await lstat(host.path(`/proc/${pid}/root/${parts.slice(0, depth).join('/')}`)).catch(() => undefined);
-      if (stats?.isSymbolicLink()) return point;
-    }
-  }
-  return undefined;
-}
-
 /** CAP_SYS_RESOURCE, linux/capability.h. */
 const CAP_SYS_RESOURCE = 1n << 24n;
 
@@ -59,6 +45,16 @@ export async function limitsReadable(host: HostSide, pids: readonly number[]): P
   if (able) return true;
   const users = await Promise.all(pids.map(async (pid) => /^Uid:\s+(.*)$/m.exec(await status(host.path(`/proc/${pid}/status`)))?.[1] ?? ''));
   return users.every((ids) => ids.split(/\s+/).every((id) => id === '0' || id === ''));
+}
+
+/**
+ * Whether a process is stopped (SIGSTOP, as by Ctrl-Z) where the freezer is that of cgroup v1. One that is frozen as well never comes to where
+ * ptrace(2) waits for it (kernel/ptrace.c, ptrace_attach, JOBCTL_TRAPPING), and CRIU would wait for ever. A first thread speaks for all.
+ */
+export async function stopped(host: HostSide, { freezer }: RunningContainer, pids: readonly number[]): Promise<boolean> {
+  if (freezer.version !== 1) return false;
+  const states = await Promise.all(pids.map(async (pid) => /^State:\s+(\S)/m.exec(await readFile(host.path(`/proc/${pid}/status`), 'utf8').catch(() => ''))?.[1]));
+  return states.includes('T');
 }
 
 /** Resident memory of processes, bytes, shared pages counted once for each (proc_pid_status(5), VmRSS). */

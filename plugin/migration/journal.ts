@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { readIfThere, removeIfThere, writeAtomic } from '../../driver/host/files.ts';
 import { strategies } from '../agent/api.ts';
 import { Address } from './claims.ts';
+import { SentLog } from './log/send.ts';
 
 /**
  * What a host must remember of a migration to end it right after a crash. Written before the effect it announces.
@@ -23,13 +24,16 @@ export const JournalEntry = z.discriminatedUnion('role', [
     /**
      * `moving`: the destination cannot have everything yet. `doubt`: it can, only it knows. `left`: it runs there.
      * `lending`: it runs there, and memory of it is still here, in processes that must stand still.
-     * `withdrawn`: all is as it was here, and the destination has not heard of it.
+     * `withdrawing`: it goes on here, but records or engine do not say so yet. `withdrawn`: all is as it was here, and the destination has not
+     * heard of it.
      */
-    state: z.enum(['moving', 'doubt', 'lending', 'left', 'withdrawn']),
+    state: z.enum(['moving', 'doubt', 'lending', 'left', 'withdrawing', 'withdrawn']),
     keep: z.boolean(),
     strategy: z.enum(strategies).default('cold'),
     /** Volumes that go with it, and are removed here when it has left. */
     volumes: z.array(z.string()).default([]),
+    /** What is there of its log; the rest is sent when it has ended here. */
+    log: SentLog.optional(),
   }),
   z.object({
     role: z.literal('destination'),
@@ -44,6 +48,8 @@ export const JournalEntry = z.discriminatedUnion('role', [
     state: z.enum(['arriving', 'running', 'aborted']),
     /** Of a container that runs before its memory is there; see {@link Outcome}. */
     pages: z.string().optional(),
+    /** Whether the source needs this no more, and it stays only until the store says that the addresses are this host's. */
+    finished: z.boolean().optional(),
   }),
 ]);
 export type JournalEntry = z.infer<typeof JournalEntry>;

@@ -1,5 +1,5 @@
 import { readdir, rm, stat, statfs } from 'node:fs/promises';
-import { codeOf, explain } from '../../driver/host/errors.ts';
+import { codeOf } from '../../driver/host/errors.ts';
 import type { HostSide } from '../criu/host.ts';
 import type { MoverDependencies } from './ports.ts';
 import type { Offer } from './protocol.ts';
@@ -42,15 +42,11 @@ export async function makeVolumes({ volumes }: Needs, carried: readonly CarriedV
 /** Takes back what a move did; its container is gone. A volume that another container has got meanwhile is left alone. */
 export async function giveUp({ volumes, host, log }: Needs, lodged: readonly Lodging[]): Promise<void> {
   for (const { name, made, filled } of lodged) {
-    try {
-      if (made) {
-        if (!(await volumes.remove(name))) log.warn({ volume: name }, 'a volume that came with a move which was taken back is another container\'s by now, and stays');
-      } else if (filled && (await volumes.users(name)).length === 0) {
-        const path = (await volumes.inspect(name))?.Mountpoint;
-        if (path) await empty(host.path(path));
-      }
-    } catch (error) {
-      log.warn({ volume: name, error: explain(error) }, 'could not take a volume back');
+    if (made) {
+      if (!(await volumes.remove(name))) log.warn({ volume: name }, 'a volume that came with a move which was taken back is another container\'s by now, and stays');
+    } else if (filled && (await volumes.users(name)).length === 0) {
+      const path = (await volumes.inspect(name))?.Mountpoint;
+      if (path) await empty(host.path(path));
     }
   }
 }
@@ -68,10 +64,10 @@ async function isEmpty(directory: string): Promise<boolean> {
   return names.every((name) => name === 'lost+found');
 }
 
-/** How much of what is to come the destination has no room for, bytes: 0 where all of it fits. @param root where the engine keeps its files */
-export async function missingRoom(host: HostSide, root: string, { room }: Offer, image: 'present' | 'absent'): Promise<{ missing: number; free: number }> {
-  const places = await Promise.all(['overlay2', 'volumes'].map(async (part) => {
-    const path = host.path(`${root}/${part}`);
+/** How much of what is to come the destination has no room for, bytes: 0 where all of it fits. @param where the engine keeps both kinds of files */
+export async function missingRoom(host: HostSide, where: { layers: string; volumes: string }, { room }: Offer, image: 'present' | 'absent'): Promise<{ missing: number; free: number }> {
+  const places = await Promise.all([where.layers, where.volumes].map(async (directory) => {
+    const path = host.path(directory);
     const [{ bavail, bsize }, { dev }] = await Promise.all([statfs(path), stat(path)]);
     return { free: bavail * bsize, dev };
   }));

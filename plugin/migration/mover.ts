@@ -50,6 +50,10 @@ export function createMover(deps: MoverDependencies, history: History, ended: (r
     await deps.peers.get(details.to).call('/v1/migrations/learn', details).catch((error: unknown) => deps.log.debug({ migration: details.id, error: explain(error) }, 'the destination does not know how a move ended'));
   };
 
+  /** Whether a move of it has not been ended yet on this host, be it that nobody knows how, be it that records are not as they were. */
+  const unended = async (containerId: string): Promise<boolean> =>
+    (await deps.journal.all()).some((entry) => entry.role === 'source' && entry.containerId === containerId && entry.state !== 'withdrawn');
+
   return {
     moves,
     async find(ref) {
@@ -66,6 +70,7 @@ export function createMover(deps: MoverDependencies, history: History, ended: (r
       const running = moves.ofContainer(container.id);
       if (running) throw movingAlready(running);
       if (receiver.fetching(container.id)) throw memoryMissing(container.name);
+      if (await unended(container.id)) throw notEnded(container.name);
       const id = newId();
       return moves.begin(id, container, request, asked, async ({ emit, signal }) => {
         const move = new Move(deps, lenders, id, { ...request, container: container.name }, emit, signal);
@@ -96,8 +101,8 @@ export function createMover(deps: MoverDependencies, history: History, ended: (r
       await receiver.recover();
       const entries = (await deps.journal.all()).filter((entry) => entry.role === 'source');
       for (const entry of entries) {
-        void recoverSource(deps, entry)
-          .then(async (state) => share(await moves.concluded(entry.id, state)))
+        void recoverSource(deps, entry, (state) => moves.concluded(entry.id, state))
+          .then(async () => share(await moves.get(entry.id)))
           .catch((error: unknown) => deps.log.error({ migration: entry.id, problem: asProblem(error), error: explain(error) }, 'an interrupted move could not be ended'));
       }
       // the journal goes last: without it nothing had begun, or all was done
@@ -114,6 +119,10 @@ export function noContainer(ref: string, where: string): CoatError {
 
 export function movingAlready({ container, to, id }: Migration): CoatError {
   return new CoatError('moving-already', `${container} is being moved to ${to} already`, { hint: `wait for it to end, or docker coat cancel ${id.slice(0, 8)}` });
+}
+
+function notEnded(container: string): CoatError {
+  return new CoatError('not-ended', `the last move of ${container} has not been brought to its end yet, as the store, the engine or the other host is away`, { hint: 'try again when docker coat status shows them all' });
 }
 
 function memoryMissing(container: string): CoatError {

@@ -6,9 +6,13 @@ import { whyNotLazy } from '../criu/features.ts';
 import { processes } from '../criu/freezer.ts';
 import type { Inspect } from '../engine/containers.ts';
 import { whyNotAhead } from '../memory/features.ts';
+import type { WantedImage } from '../engine/images.ts';
 import { cpuFeatures } from './cpu.ts';
-import { anonymousMemory, behindLink, criuFacts, interfaceNames, limitsReadable, residentMemory, undumpable } from './facts.ts';
+import { anonymousMemory, criuFacts, interfaceNames, limitsReadable, residentMemory, stopped, undumpable } from './facts.ts';
 import { ignoresOf } from './ignore.ts';
+import { registryDigests } from './image.ts';
+import { findLog, type LogPlace } from './log/place.ts';
+import { type Length, lengthOf } from './log/send.ts';
 import { namelessFiles } from './nameless.ts';
 import type { MoverDependencies } from './ports.ts';
 import { nameOf, refusalAtSource } from './preflight.ts';
@@ -23,10 +27,13 @@ import { boundBy, type CarriedVolume, carriedVolumes, type VolumeFacts } from '.
 export interface Plan {
   name: string;
   inspect: Inspect;
+  image: WantedImage;
   container: RunningContainer;
   endpoints: Endpoint[];
   volumes: CarriedVolume[];
   trees: Trees;
+  /** Its log, where it goes along, and how long that was. */
+  log: { place: LogPlace; length: Length } | undefined;
   /** What `docker exec` has started in it, which will not move. */
   ending: string[];
   memory: number;
@@ -49,13 +56,14 @@ const PROBE_MS = 2_000;
  * @throws CoatError with the first reason why the container cannot move; nothing was touched then
  */
 export async function planMove(deps: MoverDependencies, { container: ref, to, strategy: wanted = DEFAULT_STRATEGY, volumes: how = 'copy', ignoreCpu = false }: MigrationRequest): Promise<Plan> {
-  const { containers, overlay, host, self, peers, criu } = deps;
+  const { containers, images, layers, overlay, host, self, peers, criu } = deps;
   const inspect = await containers.inspect(ref);
   const onEngine = overlay.networksOnEngine();
   const attached = Object.entries(inspect?.NetworkSettings.Networks ?? {});
   const container = inspect?.State.Running ? await findContainer(host, inspect.Id) : undefined;
   const pids = container ? await processes(host, container) : [];
   const volumeFacts = inspect ? await factsOfVolumes(deps, inspect) : [];
+  const image = inspect && (await images.inspect(inspect.Image));
   const refusal = refusalAtSource({
     self,
     to,
@@ -65,21 +73,24 @@ export async function planMove(deps: MoverDependencies, { container: ref, to, st
     coatNetworks: new Set(attached.filter(([, { NetworkID }]) => onEngine.has(NetworkID)).map(([name]) => name)),
     undumpable: [...(await undumpable(host, pids)), ...(container ? await undumpableSockets(host, container.pid, pids) : [])],
     nameless: await namelessFiles(host, pids),
-    behindLink: inspect && container ? await behindLink(host, container.pid, mountPoints(inspect)) : undefined,
+    stopped: container !== undefined && (await stopped(host, container, pids)),
     limitsReadable: await limitsReadable(host, pids),
     criu: await criuFacts(criu),
     kernel: os.release(),
-    imageThere: inspect !== undefined && (await containers.image(inspect.Image)) !== undefined,
+    imageThere: image !== undefined,
     volumes: volumeFacts,
     how,
   });
   if (refusal) throw refusal;
-  if (!inspect || !container) throw new CoatError('not-running', `${ref} is not running`);
+  if (!inspect || !image || !container) throw new CoatError('not-running', `${ref} is not running`);
   const volumes = carriedVolumes(volumeFacts, how, { name: nameOf(inspect), self });
   if (volumes instanceof CoatError) throw volumes;
   const ending = await execSessions(host, container.pid, pids, inspect.Config);
   const ignores = await ignoresOf(host, container.pid, inspect.Config['Labels']);
-  const trees = await Trees.look(host, inspect, volumes, ignores, () => processes(host, container));
+  const trees = await Trees.look(host, inspect, await layers.of(inspect), volumes, ignores, () => processes(host, container));
+
+  const place = await findLog(containers, inspect);
+  const log = place && { place, length: await lengthOf(host, place) };
 
   const names = await interfaceNames(host, container.pid);
   const endpoints = attached.map(([name, settings]): Endpoint => ({
@@ -92,17 +103,18 @@ export async function planMove(deps: MoverDependencies, { container: ref, to, st
     interfaceName: names.get(settings.IPAddress) ?? 'eth0',
   }));
   const memory = await residentMemory(host, pids);
+  const { size, ...known } = image;
+  const carriedImage: WantedImage = { ...known, digests: await registryDigests(deps, inspect.GraphDriver.Name, known.digests), ref: inspect.Config.Image };
   const verdict = await peers.get(to).call<Verdict>('/v1/moves/check', {
     container: nameOf(inspect),
-    image: { id: inspect.Image, ref: inspect.Config.Image },
+    image: carriedImage,
     networks: endpoints.map(({ name, network }) => ({ name, network })),
     binds: [...inspect.Mounts.filter(({ Type }) => Type === 'bind').map(({ Source }) => Source), ...boundBy(volumes)],
-    storage: inspect.GraphDriver.Name,
     architecture: os.arch(),
     cpu: ignoreCpu ? [] : await cpuFeatures(host),
     memory,
     volumes,
-    room: { ...trees.room(), image: (await containers.image(inspect.Image))?.size ?? 0 },
+    room: { volumes: trees.room().volumes, layer: trees.room().layer + (log?.length.size ?? 0), image: size },
   });
   const lazy = await anonymousMemory(host, pids);
   const notLazyHere = wanted === 'cold' ? undefined : await whyNotLazy(host, await criu.find());
@@ -113,7 +125,7 @@ export async function planMove(deps: MoverDependencies, { container: ref, to, st
   const answers = await Promise.all(
     peers.others().map((peer) => peer.call('/v1/settled', { revision: 0 }, { timeout: PROBE_MS }).then(() => peer.name, () => undefined)),
   );
-  return { name: nameOf(inspect), inspect, container, endpoints, volumes, trees, ending, memory, carried, strategy: chosen, mayFollow: wanted === 'auto', verdict, reachable: answers.filter((name) => name !== undefined) };
+  return { name: nameOf(inspect), inspect, image: carriedImage, container, endpoints, volumes, trees, log, ending, memory, carried, strategy: chosen, mayFollow: wanted === 'auto', verdict, reachable: answers.filter((name) => name !== undefined) };
 }
 
 /** The volumes of a container, each once, and who else has them. */
@@ -124,9 +136,4 @@ async function factsOfVolumes({ volumes }: MoverDependencies, inspect: Inspect):
     return volume ? [{ volume, others: (await volumes.users(name)).filter((user) => user !== nameOf(inspect)) }] : [];
   }));
   return facts.flat();
-}
-
-/** Where the engine mounts something into the container; `--init` brings a mount of its own. */
-function mountPoints({ Mounts, HostConfig }: Inspect): string[] {
-  return [...Mounts.map(({ Destination }) => Destination), ...(HostConfig.Init === true ? ['/sbin/docker-init'] : [])];
 }

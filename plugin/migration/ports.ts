@@ -1,10 +1,14 @@
 import type { Log } from '../../driver/host/log.ts';
 import type { ArrivalRequest } from '../../driver/network/arrivals.ts';
+import type { Datagram } from '../../driver/kernel/packets.ts';
 import type { Store } from '../../driver/store/store.ts';
 import type { Peers } from '../agent/peer.ts';
 import type { HostSide } from '../criu/host.ts';
 import type { Criu } from '../criu/program.ts';
+import type { Containerd } from '../engine/containerd/containerd.ts';
 import type { Containers } from '../engine/containers.ts';
+import type { Images } from '../engine/images.ts';
+import type { Layers } from '../engine/layers.ts';
 import type { Volumes } from '../engine/volumes.ts';
 import type { Journal } from './journal.ts';
 
@@ -14,6 +18,8 @@ export interface Overlay {
   expect(arrival: ArrivalRequest): Promise<void>;
   /** From now on its frames that reach this host are held, whatever the records say. */
   accept(network: string, ip: string): Promise<void>;
+  /** Gives an expected endpoint datagrams ahead of those that are held; its sockets must be there. @returns how many it could not be given */
+  putIn(network: string, ip: string, datagrams: readonly Datagram[]): Promise<number>;
   /** Lets the held frames go, in order. */
   release(network: string, ip: string): Promise<void>;
   /** Gives an expected endpoint up: nothing of it stays. */
@@ -42,6 +48,10 @@ export interface MoverDependencies {
   /** The CRIU of this host. */
   criu: { find(): Promise<Criu> };
   containers: Containers;
+  images: Images;
+  /** Asked only where the engine keeps its images there. */
+  containerd: Containerd;
+  layers: Layers;
   volumes: Volumes;
   overlay: Overlay;
   store: Store;

@@ -2,6 +2,7 @@ import { CoatError } from '../../driver/host/errors.ts';
 import type { VolumesHow } from '../agent/api.ts';
 import { GHOSTS } from '../criu/dump.ts';
 import type { Inspect } from '../engine/containers.ts';
+import { isStore } from '../engine/layers.ts';
 import { oneNetwork, takesNetworks } from '../engine/version.ts';
 import { RUNTIME } from './spec.ts';
 import type { Nameless } from './nameless.ts';
@@ -21,8 +22,8 @@ export interface SourceFacts {
   /** Names under which file descriptors of its processes go that CRIU cannot dump. */
   undumpable: readonly string[];
   nameless: Nameless;
-  /** A mount point of it that lies behind a symbolic link. */
-  behindLink: string | undefined;
+  /** Whether a process is stopped where CRIU would wait for it for ever. */
+  stopped: boolean;
   /** Whether CRIU may read the limits of its processes. */
   limitsReadable: boolean;
   criu: { version: string } | { problem: string };
@@ -72,7 +73,7 @@ function refusedMounts({ volumes, how, self }: SourceFacts, inspect: Inspect, na
   const carried = carriedVolumes(volumes, how, { name, self });
   if (carried instanceof CoatError) return carried;
   const { Name } = inspect.GraphDriver;
-  if (Name !== 'overlay2') return refuse('storage-driver', `the engine keeps ${name} with the storage driver ${Name}`, 'only overlay2 is supported so far');
+  if (!isStore(Name)) return refuse('storage-driver', `the engine keeps ${name} with the storage driver ${Name}`, 'a move copies what overlayfs has: the engine needs overlay2, or containerd with its snapshotter overlayfs');
   return undefined;
 }
 
@@ -84,15 +85,16 @@ function refusedHost(facts: SourceFacts, inspect: Inspect, name: string): Refusa
   const { linked, bytes } = facts.nameless;
   if (linked !== undefined) return refuse('deleted-link', `a process of ${name} holds ${linked} open, which was deleted while the file has another name, and CRIU cannot find it by that`, 'have it open the file by a name that stays');
   if (bytes > GHOSTS) return refuse('deleted-files', `processes of ${name} hold ${mebibytes(bytes)} of deleted files open, and ${mebibytes(GHOSTS)} is what CRIU may carry over`, 'have them close those files');
-  if (facts.behindLink) {
-    return refuse('mount-behind-link', `${name} has a mount at ${facts.behindLink}, whose path is a symbolic link in its image, and CRIU cannot find it there`, facts.behindLink === '/sbin/docker-init' ? 'run it without --init' : 'mount it at its real path');
-  }
+  if (facts.stopped) return refusedStopped(name);
   if (!facts.limitsReadable) {
     return refuse('no-sys-resource', `${name} runs processes of other users than root, whose limits root of ${facts.self} may not read`, 'CRIU needs CAP_SYS_RESOURCE there; give it to this machine, or run the container as root');
   }
   if (!facts.imageThere) return refuse('image-gone', `the image of ${name} (${inspect.Config.Image}) is no longer on ${facts.self}, so it can neither be found nor sent`, 'pull or load the image here or on the destination first');
   return undefined;
 }
+
+export const refusedStopped = (name: string): Refusal =>
+  refuse('stopped-process', `a process of ${name} is stopped, and CRIU cannot dump it so from a host with cgroup v1`, `let it go on first: docker kill --signal CONT ${name}, or kill -CONT inside`);
 
 /**
  * Whether this CRIU dumps and restores TCP sockets on this kernel. From Linux 6.16 on it takes CRIU 4.2
@@ -138,7 +140,7 @@ export function refusalAtDestination(facts: DestinationFacts): Refusal | undefin
   if (!facts.runtimes.includes(RUNTIME)) {
     return refuse('no-runtime', `the engine of ${self} does not know the runtime ${RUNTIME}`, 'run docker coat setup there');
   }
-  if (facts.storage !== offer.storage) return refuse('storage-differs', `${self} keeps containers with ${facts.storage}, the source with ${offer.storage}`, 'both engines need overlay2');
+  if (!isStore(facts.storage)) return refuse('storage-differs', `${self} keeps containers with ${facts.storage}, and ${name} comes with the layers of an overlayfs`, 'its engine needs overlay2, or containerd with its snapshotter overlayfs');
   if (facts.architecture !== offer.architecture) return refuse('architecture', `${self} is ${facts.architecture}, the source is ${offer.architecture}`, 'processes cannot change the kind of processor');
   if (offer.networks.length > 1 && !takesNetworks(facts.api)) return oneNetwork(self, name);
   const lacking = offer.cpu.filter((feature) => !facts.cpu.includes(feature));

@@ -1,17 +1,23 @@
 import { z } from 'zod';
 import { CoatError } from '../../driver/host/errors.ts';
 import { type Step, strategies } from '../agent/api.ts';
+import { WantedImage } from '../engine/images.ts';
 import { CarriedVolume } from './volumes.ts';
 
 /**
  * What source and destination say to each other, in order, under `/v1/moves/`:
  *
  *     check      Offer → Verdict         refuses, or says what is missing; touches nothing
- *     image      a `docker save` stream
+ *     pull       ImagePull → ImagePulled the image, by its digest, from a registry
+ *     have       ImageHave → digests      what of the image need not be sent
+ *     image      a `docker save` stream, without that
+ *     known      ImageKnown → { there }   whether it has become that image
  *     prepare    Preparation             container created, endpoints known
  *     ahead      → {}                    with `precopy`: memory may be sent while the container runs; calls back:
  *     memory       ←                     a tunnel for pages, see memory/intake.ts
  *     files      tar of the writable layer, first pass; and of each volume that is copied
+ *     init       the program that Docker has put before the container's own (`--init`)
+ *     log        its log so far, file by file
  *     ready      → {}                    endpoints plumbed and held, runtime waiting
  *     arm        Arming → {}             `runc restore` is started and waits at CRIU's door; calls back:
  *     images       ←                     a tunnel for CRIU's images, memory and all, followed while they are dumped
@@ -20,6 +26,7 @@ import { CarriedVolume } from './volumes.ts';
  *     land       → Arrival               answered when everything has come and was restored and committed; with `postcopy`, calls back:
  *     pages        ←                     a tunnel for memory out of the frozen processes, see transfer/pages.ts; made again when it breaks
  *     lends        ← → Lending           whether the source still has it
+ *     log-rest   → whether it found its place; after the commit, when the container has ended at the source
  *     outcome    → Outcome               what became of it; afterwards it cannot become anything else
  *     signal     Signal → {}             what the container was sent at the source when it had gone over
  */
@@ -43,10 +50,9 @@ export type Endpoint = z.infer<typeof Endpoint>;
 
 export const Offer = z.object({
   container: z.string(),
-  image: z.object({ id: z.string(), ref: z.string() }),
+  image: WantedImage,
   networks: z.array(z.object({ name: z.string(), network: z.string() })),
   binds: z.array(z.string()),
-  storage: z.string(),
   architecture: z.string(),
   /** What its programs may use of the source's processors. */
   cpu: z.array(z.string()),
@@ -65,11 +71,26 @@ export interface Verdict {
   notLazy?: string | undefined;
 }
 
+/** `name`: what it is to be called there. */
+export const ImagePull = z.object({ image: WantedImage, name: z.string().optional() });
+export type ImagePull = z.infer<typeof ImagePull>;
+export type ImagePulled = { pulled: true } | { pulled: false; why: string };
+
+/** `layers`: of the image; `digests`: of the blobs that are asked for. */
+export const ImageHave = z.object({ layers: z.array(z.string()), digests: z.array(z.string()) });
+export type ImageHave = z.infer<typeof ImageHave>;
+
+/** `left`: what was not sent of it. */
+export const ImageKnown = z.object({ image: WantedImage, left: z.array(z.string()) });
+export type ImageKnown = z.infer<typeof ImageKnown>;
+
 export const Preparation = z.object({
   id: Id,
   container: z.string(),
-  image: z.object({ id: z.string(), ref: z.string() }),
+  image: WantedImage,
   body: z.record(z.string(), z.unknown()),
+  /** Whether its first process is Docker's, which comes along. */
+  init: z.boolean(),
   endpoints: z.array(Endpoint),
   memory: z.number(),
   /** What of it comes with the images. */
@@ -97,6 +118,8 @@ export interface Arrival {
   state: number;
   /** Whether memory is still to be put in its place: `fetching` where the source is needed for it. */
   pages?: 'fetching' | 'here' | undefined;
+  /** What of it was lost on the way, as a sentence. */
+  warning?: string | undefined;
 }
 
 export interface Outcome {

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { access } from 'node:fs/promises';
 import os from 'node:os';
+import type { Readable } from 'node:stream';
 import { CoatError, explain } from '../../driver/host/errors.ts';
 import { KeyedQueue } from '../../driver/host/queue.ts';
 import { addressesOf } from '../../driver/overlay/records.ts';
@@ -9,14 +10,19 @@ import { whyNotLazy } from '../criu/features.ts';
 import { unmountMemory } from '../criu/memory.ts';
 import { Arrival, closeDoor, restoreDirectory } from './arrival.ts';
 import { addressOf, changeClaim, takeOver } from './claims.ts';
+import { clearAway } from './clearing.ts';
 import { cpuFeatures } from './cpu.ts';
 import { criuFacts } from './facts.ts';
 import { fetchPages, type PagesOutcome } from './fetch.ts';
+import { isStore } from '../engine/layers.ts';
 import type { JournalEntry } from './journal.ts';
-import { giveUp, lodgings, makeVolumes, missingRoom, volumesThere } from './lodging.ts';
+import { ImageIntake } from './image.ts';
+import { findLog } from './log/place.ts';
+import { keepRestOfLog } from './log/receive.ts';
+import { lodgings, makeVolumes, missingRoom, volumesThere } from './lodging.ts';
 import type { MoverDependencies } from './ports.ts';
 import { refusalAtDestination } from './preflight.ts';
-import { type Arrival as Arrived, Arming, Offer, type Outcome, parse, Preparation, Reference, Signal, type Verdict } from './protocol.ts';
+import { type Arrival as Arrived, Arming, ImageHave, ImageKnown, ImagePull, Offer, type Outcome, parse, Preparation, Reference, Signal, type Verdict } from './protocol.ts';
 import { unpinned } from './spec.ts';
 
 type Entry = Extract<JournalEntry, { role: 'destination' }>;
@@ -27,14 +33,19 @@ type Entry = Extract<JournalEntry, { role: 'destination' }>;
  * INVARIANTS
  * - Requests of one move run one at a time (a queue per id).
  * - `running` is journalled before the source hears of it and before the first held frame is let go.
- * - Once `aborted` is journalled, nothing of that id is ever restored.
+ * - Once it is `aborted`, nothing of that id is ever restored. On disk it stays `arriving` until all is cleared away, which means the same to
+ *   the next agent.
  */
 export class Receiver {
   readonly #deps: MoverDependencies;
   readonly #arrivals = new Map<string, Arrival>();
   readonly #entries = new Map<string, Entry>();
-  /** Moves that their sources have done with, while memory is still being put in its place. */
-  readonly #finished = new Set<string>();
+  /** Aborted ones of which something is still here, as the engine or the disk could not be asked. */
+  readonly #uncleared = new Set<string>();
+  /** Those whose addresses the store does not know to be this host's yet. */
+  readonly #owning = new Set<string>();
+  /** What ends the watch over a source. */
+  readonly #watches = new Map<string, () => void>();
   readonly #queue = new KeyedQueue();
 
   constructor(deps: MoverDependencies) {
@@ -45,13 +56,20 @@ export class Receiver {
     const inTurn = <T>(id: string, work: () => Promise<T>): Promise<T> => this.#queue.run(id, work);
     const idOf = (query: URLSearchParams): string => parse(Reference, { id: query.get('id') }).id;
     routes.call('/v1/moves/check', (body) => this.#check(parse(Offer, body)));
-    routes.upload('/v1/moves/image', (stream) => this.#deps.containers.load(stream).then(() => ({})));
+    const image = new ImageIntake(this.#deps);
+    routes.call('/v1/moves/pull', (body) => image.pull(parse(ImagePull, body)));
+    routes.call('/v1/moves/have', (body) => image.have(parse(ImageHave, body)));
+    routes.call('/v1/moves/known', (body) => image.known(parse(ImageKnown, body)));
+    routes.upload('/v1/moves/image', (stream) => this.#deps.images.load(stream).then(() => ({})));
     routes.call('/v1/moves/prepare', (body, from) => {
       const preparation = parse(Preparation, body);
       return inTurn(preparation.id, () => this.#prepare(preparation, from));
     });
     routes.upload('/v1/moves/files', (stream, query) => inTurn(idOf(query), () => this.#arrival(idOf(query)).files(stream, query.get('volume') ?? undefined).then(() => ({}))));
     routes.call('/v1/moves/ahead', (body) => inTurn(parse(Reference, body).id, () => this.#arrival(parse(Reference, body).id).ahead().then(() => ({}))));
+    routes.upload('/v1/moves/init', (stream, query) => inTurn(idOf(query), () => this.#arrival(idOf(query)).init(stream).then(() => ({}))));
+    routes.upload('/v1/moves/log', (stream, query) => inTurn(idOf(query), () => this.#arrival(idOf(query)).log(stream, query.get('suffix') ?? '').then(() => ({}))));
+    routes.upload('/v1/moves/log-rest', (stream, query) => inTurn(idOf(query), () => this.#restOfLog(idOf(query), Number(query.get('at')), query.get('was') ?? '', stream)));
     routes.call('/v1/moves/ready', (body) => inTurn(parse(Reference, body).id, () => this.#arrival(parse(Reference, body).id).ready().then(() => ({}))));
     routes.call('/v1/moves/arm', (body) => {
       const { id, descriptors } = parse(Arming, body);
@@ -100,9 +118,9 @@ export class Receiver {
   }
 
   async #check(offer: Offer): Promise<Verdict> {
-    const { containers, overlay, host, self, criu } = this.#deps;
+    const { containers, images, layers, overlay, host, self, criu } = this.#deps;
     const engine = await containers.facts();
-    const [byId, byName] = await Promise.all([containers.image(offer.image.id), containers.image(offer.image.ref)]);
+    const [image, named] = await Promise.all([images.like(offer.image), images.inspect(offer.image.ref)]);
     const there = await Promise.all(offer.binds.map((path) => access(host.path(path)).then(() => undefined, () => path)));
     const refusal = refusalAtDestination({
       self,
@@ -117,14 +135,14 @@ export class Receiver {
       missingBinds: there.filter((path) => path !== undefined),
       volumes: await volumesThere(this.#deps, offer.volumes),
       volumeDrivers: engine.volumeDrivers,
-      disk: await missingRoom(host, engine.root, offer, byId ? 'present' : 'absent'),
+      disk: isStore(engine.storage) ? await missingRoom(host, { layers: await layers.root(engine), volumes: `${engine.root}/volumes` }, offer, image ? 'present' : 'absent') : { missing: 0, free: 0 },
       memoryAvailable: os.freemem(),
       criu: await criuFacts(criu),
       kernel: os.release(),
     });
     if (refusal) throw refusal;
     const notLazy = await criu.find().then((found) => whyNotLazy(host, found), explain);
-    return { notLazy, image: byId ? 'present' : 'absent', nameTaken: byName !== undefined && byName.id !== offer.image.id };
+    return { notLazy, image: image ? 'present' : 'absent', nameTaken: named !== undefined && named.content !== offer.image.content };
   }
 
   async #prepare(preparation: Preparation, from: string): Promise<Record<string, never>> {
@@ -136,8 +154,11 @@ export class Receiver {
       await makeVolumes(this.#deps, preparation.volumes);
       const free = endpoints.filter(({ network }) => !this.#deps.overlay.letsChoose(network)).map(({ name }) => name);
       const containerId = await this.#deps.containers.create(container, { ...unpinned(preparation.body, free), Image: await this.#imageName(preparation) });
-      await this.#remember({ ...entry, containerId });
       this.#arrivals.set(id, new Arrival(this.#deps, { ...preparation, source: from }, containerId));
+      await this.#remember({ ...entry, containerId });
+      // a source that dies may never come back to say that it was for nothing
+      const died = (error: Error): void => void this.#queue.run(id, () => this.#abort(id, explain(error)));
+      this.#watches.set(id, this.#deps.peers.get(from).watch({ destroy: died }));
     } catch (cause) {
       await this.#abort(id, explain(cause));
       throw new CoatError('create-failed', `the engine of ${this.#deps.self} would not create ${container}: ${explain(cause)}`, { cause });
@@ -146,8 +167,10 @@ export class Receiver {
   }
 
   /** The image's name, as at the source, where it means the same image here; otherwise its id. */
-  async #imageName({ image: { id, ref } }: Preparation): Promise<string> {
-    return (await this.#deps.containers.image(ref))?.id === id ? ref : id;
+  async #imageName({ image }: Preparation): Promise<string> {
+    const { images } = this.#deps;
+    if ((await images.inspect(image.ref))?.content === image.content) return image.ref;
+    return (await images.like(image))?.id ?? image.id;
   }
 
   async #land(id: string): Promise<Arrived> {
@@ -160,6 +183,7 @@ export class Receiver {
       // the commit: from here on the container is this host's
       const { pages } = arrived;
       await arrival.timeline.step('commit', () => this.#remember({ ...entry, state: 'running', ...(pages ? { pages } : {}) }));
+      this.#unwatch(id);
     } catch (error) {
       await this.#abort(id, explain(error));
       throw error;
@@ -173,6 +197,7 @@ export class Receiver {
   /** Makes the address this host's in the store; the redirect has it here already, so it may take its time. */
   async #own(entry: Entry): Promise<void> {
     const { store, overlay, self, log } = this.#deps;
+    this.#owning.add(entry.id);
     try {
       const revisions = [];
       for (const endpoint of entry.endpoints) revisions.push(await changeClaim(store, endpoint, takeOver(self)));
@@ -181,6 +206,8 @@ export class Receiver {
       for (const endpoint of entry.endpoints) for (const ip of addressesOf(endpoint)) await overlay.giveBack(endpoint.network, ip);
       await this.#arrivals.get(entry.id)?.settle();
       this.#arrivals.delete(entry.id);
+      this.#owning.delete(entry.id);
+      if (this.#entries.get(entry.id)?.finished) await this.#finish(entry.id);
     } catch (error) {
       log.warn({ migration: entry.id, error: explain(error) }, 'the container runs here, but the store does not say so yet; trying again');
       setTimeout(() => void this.#own(entry), 1_000).unref();
@@ -193,7 +220,7 @@ export class Receiver {
     const entry = this.#entries.get(id);
     if (pages !== 'whole') this.#deps.log.error({ migration: id, container: entry?.container, why: pages }, 'a container was ended here: its memory cannot be fetched any more');
     if (entry) await this.#remember({ ...entry, pages });
-    if (this.#finished.delete(id)) await this.#finish(id);
+    if (entry?.finished && !this.#owning.has(id)) await this.#finish(id);
   }
 
   /** A container that an earlier life of this agent took in before its memory was there. */
@@ -226,33 +253,59 @@ export class Receiver {
     return {};
   }
 
+  /** What the container had logged at the source when that was asked last. */
+  async #restOfLog(id: string, at: number, was: string, stream: Readable): Promise<{ placed: boolean }> {
+    const entry = await this.#entry(id);
+    const inspect = entry?.state === 'running' && entry.containerId !== undefined ? await this.#deps.containers.inspect(entry.containerId) : undefined;
+    const place = inspect && (await findLog(this.#deps.containers, inspect));
+    const placed = place !== undefined && (await keepRestOfLog(this.#deps.host, place, at, was, stream));
+    if (!placed) stream.resume();
+    return { placed };
+  }
+
+  /** The source needs nothing of this any more. @throws CoatError `not-cleared` where it has to ask again */
   async #finish(id: string): Promise<Record<string, never>> {
+    const entry = await this.#entry(id);
+    if (this.#uncleared.has(id)) await this.#clear(id, 'the source gave the migration up');
+    if (this.#uncleared.has(id)) throw new CoatError('not-cleared', `${this.#deps.self} has not cleared away ${entry?.container} yet`);
     // the next life of this agent has to know of memory that is not in its place yet
-    if ((await this.#entry(id))?.pages === 'here') {
-      this.#finished.add(id);
-      return {};
+    if (entry?.state === 'running' && (this.#owning.has(id) || entry.pages === 'here')) await this.#remember({ ...entry, finished: true });
+    else {
+      this.#entries.delete(id);
+      await this.#deps.journal.remove(id);
     }
-    this.#entries.delete(id);
-    await this.#deps.journal.remove(id);
     return {};
   }
 
   async #abort(id: string, why: string): Promise<void> {
     const entry = this.#entries.get(id);
     if (!entry || entry.state !== 'arriving') return;
-    await this.#remember({ ...entry, state: 'aborted' });
-    const { endpoints, containerId } = entry;
-    const arrival = this.#arrivals.get(id) ?? (containerId === undefined ? undefined : await this.#stranded(entry, containerId));
-    await arrival?.abandon(why);
-    this.#arrivals.delete(id);
-    if (!arrival) for (const { network, ip } of endpoints) await this.#deps.overlay.forget(network, ip).catch(() => undefined);
-    await giveUp(this.#deps, entry.volumes);
+    this.#entries.set(id, { ...entry, state: 'aborted' });
+    this.#unwatch(id);
+    await this.#clear(id, why);
   }
 
-  /** An arrival of an earlier life of this agent: enough of it to clear it away. */
-  async #stranded(entry: Entry, containerId: string): Promise<Arrival> {
-    const blank = { name: '', prefixLength: 0, mac: '', interfaceName: '' };
-    return new Arrival(this.#deps, { ...entry, source: entry.peer, memory: 0, carried: 0, volumes: [], strategy: 'cold', image: { id: '', ref: '' }, body: {}, endpoints: entry.endpoints.map((endpoint) => ({ ...blank, ...endpoint })) }, containerId);
+  #unwatch(id: string): void {
+    this.#watches.get(id)?.();
+    this.#watches.delete(id);
+  }
+
+  /** Takes away what there is of an aborted one; what cannot be taken away now is when the source asks again. */
+  async #clear(id: string, why: string): Promise<void> {
+    const { journal, log } = this.#deps;
+    const entry = this.#entries.get(id)!;
+    const others = [...this.#entries.values()].filter((each) => each !== entry).flatMap(({ containerId }) => containerId ?? []);
+    try {
+      await clearAway(this.#deps, entry, this.#arrivals.get(id), new Set(others), why);
+      this.#arrivals.delete(id);
+      this.#uncleared.delete(id);
+    } catch (error) {
+      log.warn({ migration: id, error: explain(error) }, 'something of a move that was taken back is still here');
+      this.#uncleared.add(id);
+      return;
+    }
+    // last, as the disk may have been full of it
+    await journal.write(entry).catch((error: unknown) => log.warn({ migration: id, error: explain(error) }, 'the journal of a move cannot be written'));
   }
 
   #arrival(id: string): Arrival {

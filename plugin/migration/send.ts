@@ -13,7 +13,7 @@ import { Patience } from './patience.ts';
 import { type Plan, planMove } from './plan.ts';
 import type { MoverDependencies } from './ports.ts';
 import type { Arrival, Outcome, Preparation } from './protocol.ts';
-import { tellWithdrawn } from './recover.ts';
+import { recoverSource, seeWithdrawn } from './recover.ts';
 import { redirectEverywhere } from './redirect.ts';
 import { destinationBody } from './spec.ts';
 import { Timeline } from './timeline.ts';
@@ -47,6 +47,7 @@ export class Move {
   #departure: Departure | undefined;
   #name: string;
   #strategy: Strategy | undefined;
+  #image: Report['image'] | undefined;
   #lost = false;
 
   constructor(deps: MoverDependencies, lenders: Lenders, id: string, request: MigrationRequest, emit: Emit, signal: AbortSignal) {
@@ -128,8 +129,9 @@ export class Move {
     const preparation: Preparation = {
       id: this.id,
       container: plan.name,
-      image: { id: inspect.Image, ref: inspect.Config.Image },
-      body: destinationBody(inspect),
+      image: plan.image,
+      body: destinationBody(inspect, plan.container.init),
+      init: plan.container.init,
       endpoints,
       memory: plan.memory,
       carried: plan.carried,
@@ -138,38 +140,43 @@ export class Move {
     };
     await using undo = new Undo((what, error) => log.error({ migration: this.id, what, error: explain(error) }, 'could not undo a step'));
     const promise = (): Promise<Outcome> => peer.call<Outcome>('/v1/moves/outcome', { id: this.id });
-    let told = true;
+    // what the store, the engine or the destination has to do with may not be possible now, and then has to be done later
+    const open = new Set<'store' | 'engine' | 'there'>();
+    const undoWith = (where: 'store' | 'engine' | 'there', what: string, run: () => Promise<unknown>): void =>
+      undo.add(what, async () => {
+        // one that could not be asked is not waited for twice
+        if (open.has(where)) return;
+        open.add(where);
+        await run();
+        open.delete(where);
+      });
     undo.add('journal', async () => {
-      if (told) return journal.remove(this.id);
-      await journal.write({ ...entry, state: 'withdrawn' });
-      void tellWithdrawn(this.#deps, entry);
+      if (open.size === 0) return journal.remove(this.id);
+      const left: SourceEntry = { ...entry, state: open.has('store') || open.has('engine') ? 'withdrawing' : 'withdrawn' };
+      await journal.write(left);
+      void seeWithdrawn(this.#deps, left);
     });
     await journal.write(entry);
     const unwatch = await containers.watch(inspect.Id, (event) => this.#meddled(judge(event, this.phase, plan.name)));
     await using _watch = { [Symbol.asyncDispose]: async () => unwatch() };
 
     this.#enter('prepared');
-    if (plan.verdict.image === 'absent') await step('send image', () => departure.sendImage(this.#signal, this.#progress('image')));
+    this.#image = await this.#bringImage(plan, departure);
     for (const endpoint of endpoints) {
-      undo.add('announced claim', () => keepHere(this.#deps, endpoint));
+      undoWith('store', 'announced claim', () => keepHere(this.#deps, endpoint));
       await changeClaim(store, endpoint, announce(peer.name));
     }
-    undo.add('arrival', async () => {
-      told = false;
+    undoWith('there', 'arrival', async () => {
       await promise();
       await peer.call('/v1/moves/finish', { id: this.id });
-      told = true;
     });
     await step('create at destination', () =>
       peer.call('/v1/moves/prepare', preparation, { signal: this.#signal }),
     );
-    if (entry.restartPolicy) {
-      undo.add('restart policy', () => containers.setRestartPolicy(inspect.Id, entry.restartPolicy!));
-      await containers.setRestartPolicy(inspect.Id, { Name: 'no' });
-    }
 
     this.#enter('copying');
     await step('send files', () => departure.sendFiles(this.#signal, this.#progress('files')));
+    entry.log = departure.log;
     undo.add('memory', () => departure.cleanUp());
     if (plan.strategy === 'precopy') await step('send memory', () => departure.sendMemory(this.#signal, this.#progress('memory')));
     await allOf([
@@ -181,10 +188,15 @@ export class Move {
       this.#lenders.expect(this.id);
     }
     await step('prepare restore', () => departure.armDestination());
+    // late, as an engine that began anew while files were copied would leave the container down
+    if (entry.restartPolicy) {
+      undoWith('engine', 'restart policy', () => containers.setRestartPolicy(inspect.Id, entry.restartPolicy!));
+      await containers.setRestartPolicy(inspect.Id, { Name: 'no' });
+    }
 
     this.#signal.throwIfAborted();
     this.#enter('redirected');
-    undo.add('redirect', () => redirectEverywhere(this.#deps, endpoints, withdraw(this.#deps.self), plan.reachable));
+    undoWith('store', 'redirect', () => redirectEverywhere(this.#deps, endpoints, withdraw(this.#deps.self), plan.reachable));
     await allOf([step('warm up', () => departure.warmUp()), step('accept', () => peer.call('/v1/moves/accept', { id: this.id }))]);
     for (const warning of await step('redirect', () => redirectEverywhere(this.#deps, endpoints, redirect(peer.name), plan.reachable))) this.#warn(warning);
 
@@ -202,7 +214,7 @@ export class Move {
     undo.add('cut', () => departure.uncut());
     const { written } = await step('cut', () => departure.cut());
     await allOf([
-      departure.dump(step),
+      departure.dump(step).then((missed) => missed !== undefined && this.#warn(missed)),
       step('send changed files', () => departure.sendDelta(this.#signal)).then(() => departure.expectLanding()),
       // early, so that the disk is waited for while CRIU works: to be in doubt too soon costs a question, too late a second copy
       step('journal', () => journal.write({ ...entry, state: 'doubt' })),
@@ -218,6 +230,7 @@ export class Move {
     // -- the point of no return: the destination runs, the source may only clean up --
     undo.commit();
     if (arrived) {
+      if (arrived.warning !== undefined) this.#warn(arrived.warning);
       this.#timeline.adopt(arrived.steps, arrived.now);
       this.#timeline.thawed(arrived.now - arrived.released);
     } else this.#timeline.thawed();
@@ -226,17 +239,26 @@ export class Move {
     const behind = plan.strategy !== 'cold' && (arrived === undefined || arrived.pages === 'fetching');
     if (behind) this.#strategy = 'postcopy';
     const pages = behind ? await step('fetch pages', () => this.#lend(entry, departure)) : 'whole';
-    await journal.write({ ...entry, state: 'left' });
 
     this.#enter('cleaned');
     await step('clean up', () => this.#cleanUp(plan, entry, departure)).catch((error: unknown) => {
-      this.#warn(`something is left to clean up at ${this.#deps.self}: ${explain(error)}`);
+      this.#warn(`${this.#deps.self} has not cleaned up after the move yet, and tries again until it has: ${explain(error)}`);
       log.error({ migration: this.id, error: explain(error) }, 'could not clean up after a move');
+      void recoverSource(this.#deps, { ...entry, state: 'left' });
     });
     if (pages !== 'whole') {
       this.#lost = true;
       throw new CoatError('container-lost', `${plan.name} ran on ${peer.name} before all of its memory was there, and had to be ended: ${pages.replace(/^lost /, '')}`, { hint: `docker start it on ${peer.name}; its files are there` });
     }
+  }
+
+  /** @returns how it came there */
+  async #bringImage({ verdict, image }: Plan, departure: Departure): Promise<Report['image']> {
+    if (verdict.image === 'present') return 'present';
+    const step = this.#timeline.step.bind(this.#timeline);
+    if (image.digests.length > 0 && (await step('pull image', () => departure.pullImage(this.#signal)))) return 'pulled';
+    await step('send image', () => departure.sendImage(this.#signal, this.#progress('image')));
+    return 'sent';
   }
 
   /**
@@ -261,7 +283,8 @@ export class Move {
 
   /** Gives the destination the memory that it runs without. Here the processes stand still until it has it all. */
   async #lend(entry: SourceEntry, departure: Departure): Promise<PagesOutcome> {
-    await this.#deps.journal.write({ ...entry, state: 'lending' });
+    // where it cannot be written, `doubt` does as well: whoever asks hears that it runs there
+    await this.#deps.journal.write({ ...entry, state: 'lending' }).catch((error: unknown) => this.#deps.log.warn({ migration: this.id, error: explain(error) }, 'the journal of a move cannot be written'));
     const tell = this.#progress('memory');
     const carried = departure.bytes.memory;
     try {
@@ -278,10 +301,9 @@ export class Move {
   }
 
   async #cleanUp(plan: Plan, entry: SourceEntry, departure: Departure): Promise<void> {
+    await this.#deps.journal.write({ ...entry, state: 'left' });
     for (const signal of this.#signals) await this.#deps.peers.get(entry.peer).call('/v1/moves/signal', { id: this.id, signal });
-    for (const volume of await endAtSource(this.#deps, plan.container, { ...entry, name: plan.name })) {
-      this.#warn(`the volume ${volume} stays on ${this.#deps.self} too, as another container has got it meanwhile`);
-    }
+    for (const complaint of await endAtSource(this.#deps, plan.container, entry)) this.#warn(complaint);
     await departure.cleanUp();
     await this.#deps.peers.get(entry.peer).call('/v1/moves/finish', { id: this.id });
     await this.#deps.journal.remove(this.id);
@@ -318,6 +340,7 @@ export class Move {
       to: this.#request.to,
       outcome,
       ...(this.#strategy === undefined ? {} : { strategy: this.#strategy }),
+      ...(this.#image === undefined ? {} : { image: this.#image }),
       ...(blackout === undefined ? {} : { blackout }),
       total: this.#timeline.now(),
       phases: this.#timeline.perPhase(),

@@ -9,12 +9,14 @@ export const RUNTIME = 'coat';
  *
  * Differs from the source only where it must: the runtime, which restores; and the addresses and MACs, which a user may
  * have left to Docker at first, and which the container must now keep.
+ *
+ * @param init whether it has Docker's init, which may have been the engine's choice and not the user's
  */
-export function destinationBody(inspect: Inspect): Record<string, unknown> {
+export function destinationBody(inspect: Inspect, init: boolean): Record<string, unknown> {
   const endpoints = Object.entries(inspect.NetworkSettings.Networks).map(([name, settings]) => [name, pinned(settings, [inspect.Id.slice(0, 12), inspect.Config.Hostname])]);
   return {
     ...inspect.Config,
-    HostConfig: { ...inspect.HostConfig, ...ownMounts(inspect), Runtime: RUNTIME, NetworkMode: networkMode(inspect) },
+    HostConfig: { ...inspect.HostConfig, ...(init ? { Init: true } : {}), ...ownMounts(inspect), Runtime: RUNTIME, NetworkMode: networkMode(inspect) },
     NetworkingConfig: { EndpointsConfig: Object.fromEntries(endpoints) as Record<string, unknown> },
   };
 }

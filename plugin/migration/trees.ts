@@ -2,6 +2,7 @@ import { Readable } from 'node:stream';
 import type { Peer } from '../agent/peer.ts';
 import type { HostSide } from '../criu/host.ts';
 import type { Inspect } from '../engine/containers.ts';
+import type { Layer } from '../engine/layers.ts';
 import { type Delta, deltaOf } from '../transfer/delta.ts';
 import { headed } from '../transfer/reader.ts';
 import { difference, type Scan, scan } from '../transfer/scan.ts';
@@ -41,9 +42,8 @@ export class Trees {
   }
 
   /** @param processes the container's, whenever they are asked for */
-  static async look(host: HostSide, inspect: Inspect, volumes: readonly CarriedVolume[], ignores: Ignores | undefined, processes: () => Promise<readonly number[]>): Promise<Trees> {
-    const layers = inspect.GraphDriver.Data!;
-    const trees: Tree[] = [{ root: host.path(layers['UpperDir']!), merged: host.path(layers['MergedDir']!), points: [''], late: false, first: new Map() }];
+  static async look(host: HostSide, inspect: Inspect, layer: Layer, volumes: readonly CarriedVolume[], ignores: Ignores | undefined, processes: () => Promise<readonly number[]>): Promise<Trees> {
+    const trees: Tree[] = [{ root: host.path(layer.upper), merged: host.path(layer.merged), points: [''], late: false, first: new Map() }];
     for (const { name, memory } of volumes.filter(({ carry }) => carry === 'copy')) {
       const mounts = inspect.Mounts.filter((mount) => mount.Type === 'volume' && mount.Name === name);
       const root = host.path(mounts[0]!.Source);

@@ -1,7 +1,11 @@
 import { expect, test } from 'vitest';
 import type { Problem, Report } from '../../plugin/agent/api.ts';
-import { docker, h1, h3, h4, where } from '../support/hosts.ts';
+import { agents, expectNoGrowth } from '../support/agent.ts';
+import { docker, h1, h2, h3, h4, IMAGE, where } from '../support/hosts.ts';
 import { type Container, scene } from '../support/scene.ts';
+
+/** How many small containers a host is drained of, there and back. More, by hand: COAT_DRAIN=100. */
+const MANY = Number(process.env['COAT_DRAIN'] ?? 8);
 
 type Result = Pick<Report, 'container' | 'from' | 'to' | 'outcome'> & { problem?: Problem };
 
@@ -39,3 +43,24 @@ test('a host is drained: what can move goes where there is room, the rest is nam
   expect((await h1.exec(['docker', 'coat', 'drain', 'h4'])).stdout).toBe('There is nothing to move.\n');
   await peer.unharmed();
 }));
+
+test(`a host is drained of ${MANY} small containers, four at a time, and gets them back; nothing grows`, scene(async (scene) => {
+  const names = Array.from({ length: MANY }, () => scene.name('small'));
+  const script = `printf '%s\\n' ${names.join(' ')} | xargs -P 4 -I {} docker run --detach --name {} --network shop ${IMAGE} sleep infinity`;
+  await h2.exec(['sh', '-c', script], { timeout: 60_000 + MANY * 5_000 });
+  const server = await scene.echo(h2);
+  const peer = await scene.peer(server, { hz: 100 });
+  const drained = async (from: string, to: string): Promise<void> => {
+    const { stdout } = await h1.exec(['docker', 'coat', 'drain', from, '--to', to, '--parallel', '4', '--json'], { timeout: 60_000 + MANY * 10_000 });
+    const results = JSON.parse(stdout) as Result[];
+    expect(results.filter(({ problem }) => problem !== undefined)).toEqual([]);
+    expect(results.map(({ container }) => container).sort()).toEqual([...names, server.name].sort());
+    for (const { name } of [{ name: names[0]! }, server]) expect(await where(name)).toEqual({ [to]: 'running' });
+  };
+  const before = await agents();
+  await drained('h2', 'h4');
+  await drained('h4', 'h2');
+  await expectNoGrowth(before);
+  server.host = h2;
+  await peer.unharmed();
+}), 120_000 + MANY * 30_000);

@@ -3,21 +3,10 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { until } from '../../driver/host/until.ts';
 import { docker, h1, h2, h3, IMAGE, lab, PATIENCE_MS } from '../support/hosts.ts';
-import { type Container, scene, WORKLOAD } from '../support/scene.ts';
+import { differences, filesOf, MANIFEST } from '../support/manifest.ts';
+import { scene, WORKLOAD } from '../support/scene.ts';
 
-const OPTIONS = [...WORKLOAD, '--volume', '/share/fixtures:/fixtures:ro', '--env', 'PYTHONDONTWRITEBYTECODE=1'];
-
-/** Every file of a container, by its path. */
-async function files(container: Container): Promise<Map<string, string>> {
-  const { stdout } = await container.host.exec(['docker', 'exec', container.name, 'python3', '/fixtures/manifest.py'], { timeout: 2 * PATIENCE_MS });
-  return new Map(stdout.trim().split('\n').map((line) => [(JSON.parse(line) as { path: string }).path, line]));
-}
-
-/** Lines that only one of two file systems has; short enough to be read where there are any. */
-function differences(one: Map<string, string>, other: Map<string, string>): string[] {
-  const only = (mark: string, has: Map<string, string>, lacks: Map<string, string>): string[] => [...has].filter(([path, line]) => lacks.get(path) !== line).map(([, line]) => `${mark} ${line}`);
-  return [...only('-', one, other), ...only('+', other, one)].slice(0, 40);
-}
+const OPTIONS = [...WORKLOAD, ...MANIFEST];
 
 test('a container that changes its files all the time has them as if it had never moved', scene(async (scene) => {
   const moving = await scene.run(h1, 'rewrite', ['python3', '/w/rewrite.py'], OPTIONS);
@@ -32,8 +21,8 @@ test('a container that changes its files all the time has them as if it had neve
 
   const still = await scene.run(h1, 'still', ['python3', '/w/rewrite.py', `--steps=${steps}`], OPTIONS);
   await still.says(`steps ${steps}`);
-  const wanted = await files(still);
-  expect(differences(wanted, await files(moving))).toEqual([]);
+  const wanted = await filesOf(still);
+  expect(differences(wanted, await filesOf(moving))).toEqual([]);
   // and this saw something at all
   expect(wanted.size).toBeGreaterThan(1_000);
   expect(JSON.parse(wanted.get('/srv/sparse')!)).toMatchObject({ sparse: true });

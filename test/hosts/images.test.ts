@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { docker, fresh, h1, h2 } from '../support/hosts.ts';
 import { scene } from '../support/scene.ts';
-import { smallImage } from '../support/small-image.ts';
+import { onTop, smallImage } from '../support/small-image.ts';
 
 const imageOf = ['inspect', '--format', '{{.Image}} {{.Config.Image}}'] as const;
 
@@ -16,6 +16,22 @@ test('an image that the destination does not have goes along, name and all', sce
   // and not twice
   expect((await server.moveTo(h1)).report.bytes.image).toBe(0);
   expect((await server.moveTo(h2)).report.bytes.image).toBe(0);
+  await peer.unharmed();
+}));
+
+test('of an image only the layers go along that the destination does not have', scene(async (scene) => {
+  const image = await smallImage(scene, h1);
+  const below = await scene.run(h1, 'below', ['sleep', 'infinity'], [], image.name);
+  const { bytes: whole } = (await below.moveTo(h2)).report;
+  const more = `${image.name}-more`;
+  const id = await onTop(h1, image.name, more);
+  const server = await scene.echo(h1, { image: more });
+  const peer = await scene.peer(server);
+  const { bytes, image: how } = (await server.moveTo(h2)).report;
+  expect(how).toBe('sent');
+  expect(bytes.image).toBeLessThan(whole.image / 10);
+  expect(await server.docker(...imageOf)).toBe(`${id} ${more}`);
+  expect(await server.exec('cat', '/label', '/on-top')).toBe(`${image.name}\n${more}`);
   await peer.unharmed();
 }));
 

@@ -174,6 +174,24 @@ describe('without a subnet', () => {
   }));
 });
 
+test('one that is in use on another host is not removed, and its containers do not notice', scene(async (scene) => {
+  const name = await create(scene, h1, ['--subnet', '10.68.0.0/24']);
+  const server = await scene.echo(h1);
+  const peer = await scene.peer(server, { host: h1 });
+  const { code, stderr } = await h2.exec(['docker', 'coat', 'network', 'rm', name], { okCodes: [0, 1] });
+  expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringMatching(new RegExp(`the network ${name} is in use by .*${server.name} on h1`)) as string });
+  const id = await docker(h2, 'network', 'inspect', '--format', '{{.Id}}', name);
+  // an engine asks for its own containers alone
+  await docker(h2, 'network', 'rm', name);
+  await until(`${name} to be back`, async () => (await has(h2, name)) && (await docker(h2, 'network', 'inspect', '--format', '{{.Id}}', name)) !== id, { timeout: PATIENCE_MS });
+  const late = await idle(scene, h2);
+  expect(await reaches(late, server.ip)).toBe(true);
+  await peer.unharmed();
+  for (const container of [late, server, peer]) await container.docker('rm', '--force');
+  expect(await docker(h2, 'coat', 'network', 'rm', name)).toBe(name);
+  for (const host of lab.hosts) await until(`${name} to go from ${host.name}`, async () => !(await has(host, name)), { timeout: PATIENCE_MS });
+}));
+
 describe('the outside', () => {
   /** The lab's switch, which is on no host. */
   const outside = h1.address.replace(/\d+$/, '254');

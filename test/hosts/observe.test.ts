@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -52,6 +52,52 @@ test('a path that gets smaller is reported with what to do, new networks fit thr
   // doctor looks at once
   expect(await doctor(h1)).toEqual([]);
   expect((await status(h1)).paths).toEqual([]);
+}));
+
+const examined = async (host: LabHost): Promise<Finding[]> => JSON.parse((await host.exec(['docker', 'coat', 'doctor', '--json'], { okCodes: [0, 1], timeout: PATIENCE_MS })).stdout) as Finding[];
+const wrong = async (host: LabHost): Promise<string[]> => (await examined(host)).filter(({ state }) => state === 'problem').map(({ check, found }) => `${check}: ${found}`);
+
+test('doctor sends frames there and back, and says whose firewall keeps them', scene(async (scene) => {
+  const pass = { check: 'host h2', state: 'ok', found: `${h2.address} answers; TCP 7947 and UDP 4798 pass both ways` };
+  expect(await examined(h1)).toContainEqual(pass);
+  const barred = async (host: LabHost, hook: string, end: string, sentence: string): Promise<void> => {
+    const undo = (): Promise<unknown> => host.exec(['nft', 'delete table inet wall'], { okCodes: [0, 1] });
+    scene.finally(undo);
+    await host.exec(['nft', `table inet wall { chain c { type filter hook ${hook} priority 0; ip ${end} ${h2.address} udp dport 4798 drop; }; }`]);
+    // both ends see the same
+    for (const each of [h1, h2]) expect(await wrong(each)).toEqual([`firewall: ${sentence}`]);
+    await undo();
+  };
+  await barred(h1, 'input', 'saddr', 'the firewall of h1 drops what containers on h2 send to h1 (UDP 4798)');
+  await barred(h1, 'output', 'daddr', 'the firewall of h1 does not let out what containers on h1 send to h2 (UDP 4798)');
+
+  const onSwitch = (...argv: string[]): Promise<unknown> => run(['ip', 'netns', 'exec', netnsName(lab.name, 'switch'), ...argv]);
+  scene.finally(() => onSwitch('nft', 'delete table bridge between').catch(() => undefined));
+  await onSwitch('nft', `table bridge between { chain c { type filter hook forward priority 0; ip saddr ${h1.address} ip daddr ${h2.address} udp dport 4798 drop; }; }`);
+  expect(await wrong(h2)).toEqual(['firewall: something between h1 and h2 drops what containers on h1 send to h2 (UDP 4798)']);
+  await onSwitch('nft', 'delete table bridge between');
+
+  expect(await examined(h1)).toContainEqual(pass);
+  for (const host of [h1, h2]) expect((await host.exec(['nft', 'list', 'tables'])).stdout).not.toContain('coat-probe');
+}));
+
+test('doctor has CRIU dump a TCP connection, and says why it does not', scene(async (scene) => {
+  for (const host of [h1, h2]) expect(await examined(host)).toContainEqual({ check: 'CRIU', state: 'ok', found: expect.stringMatching(/^4\.\d.*, has dumped a TCP connection$/) as string });
+  // a newer one, which coat would choose
+  const broken = `#!/bin/sh
+case "$1" in
+  --version) echo 'Version: 99.0' ;;
+  check) ;;
+  dump) while [ "$1" != --images-dir ]; do shift; done; echo '(00.01) Error (soccr/soccr.c:272): Unable to get TCP_INFO' > "$2/dump.log"; exit 1 ;;
+esac
+`;
+  const file = join(h1.root, 'usr/local/sbin/criu');
+  scene.finally(() => rm(file, { force: true }));
+  await writeFile(file, broken, { mode: 0o755 });
+  expect(await wrong(h1)).toEqual(['CRIU: 99.0, /usr/local/sbin/criu, does not dump a TCP connection here: soccr/soccr.c:272: Unable to get TCP_INFO']);
+  await rm(file);
+  expect(await wrong(h1)).toEqual([]);
+  for (const host of [h1, h2]) expect((await host.exec(['sh', '-c', 'ls -d /run/coat/doctor.* /run/coat/netns/doctor-* 2>/dev/null; ps -eo args | grep -x "sleep 60" || true'])).stdout).toBe('');
 }));
 
 /** What Prometheus would be told, by name and labels. */

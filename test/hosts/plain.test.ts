@@ -1,8 +1,9 @@
 import { expect, test } from 'vitest';
 import { until } from '../../driver/host/until.ts';
-import type { LabHost } from '../../lab/host.ts';
-import { docker, expectNotMoved, h1, h2, h3, migrate, PATIENCE_MS, where } from '../support/hosts.ts';
+import { h1, h2, h3, PATIENCE_MS } from '../support/hosts.ts';
 import { type Container, scene } from '../support/scene.ts';
+import { Talk } from '../support/talk.ts';
+import { volume } from '../support/volumes.ts';
 
 /** Says a number ten times a second; ends in order when asked to. */
 const COUNT = 'trap "echo bye; exit 0" TERM; number=0; while :; do echo "$number $(pwd) $(hostname) $COLOUR"; number=$((number + 1)); sleep 0.1; done';
@@ -89,31 +90,75 @@ test('a container without connections is the same container elsewhere', scene(as
   expect((await counter.logs()).split('\n').at(-1)).toBe('bye');
 }));
 
-test('what a container says before, during and after its move is all in a log', scene(async (scene) => {
-  const counter = await scene.run(h1, 'plain', ['bash', '-c', COUNT], ['--env', 'COLOUR=red', '--workdir', '/srv', '--hostname', 'it']);
-  await counter.says(/^3 /);
-  const moved = await migrate(h1, counter.name, 'h2', '--keep');
-  expect(moved).toMatchObject({ code: 0, report: { outcome: 'migrated' } });
-  const kept = `${counter.name}.moved-${moved.report.id.slice(0, 8)}`;
-  scene.finally(() => docker(h1, 'rm', '--force', kept));
-  expect(await docker(h1, 'inspect', '--format', '{{.State.Running}}', kept)).toBe('false');
-  counter.host = h2;
-  await until('more of its log', async () => (await lines(h2, counter.name)).length > 5, { timeout: PATIENCE_MS });
+/** Says a number and something long, some thousand times at once and then fifty times a second. */
+const TALK = 'import itertools, time\nfor number in itertools.count():\n print(number, "x" * 50, flush=True)\n number < 1200 or time.sleep(0.02)';
+const ROTATED = ['--log-opt', 'max-size=40k', '--log-opt', 'max-file=20'];
+const LOGS = [
+  ['json-file'],
+  ['json-file', ...ROTATED, '--log-opt', 'compress=true'],
+  ['local', ...ROTATED],
+  ['local', '--log-opt', 'mode=non-blocking', '--log-opt', 'max-file=1', '--log-opt', 'compress=false'],
+];
 
-  const all = [...(await lines(h1, kept)), ...(await lines(h2, counter.name))];
-  expect(all).toEqual(all.map((_, number) => `${number} /srv it red`));
+test('what a container says before, during and after its moves is in its log, in order and once', scene(async (scene) => {
+  const number = (line: string): number => Number(line.split(' ')[0]);
+  await Promise.all(LOGS.map(async ([driver, ...options]) => {
+    const talker = await scene.run(h1, 'talker', ['python3', '-c', TALK], ['--log-driver', driver!, ...options]);
+    await talker.says(/^1250 /);
+    let before: string[] = [];
+    for (const host of [h2, h1]) {
+      const said = (await log(talker)).length;
+      await talker.moveTo(host);
+      expect(await log(talker, '--tail', '5')).toHaveLength(5);
+      await until('more of its log', async () => (await log(talker)).length > said + 50, { timeout: PATIENCE_MS });
+      const stamped = await log(talker, '--timestamps');
+      expect(stamped.map((line) => number(line.split(' ').slice(1).join(' ')))).toEqual(stamped.map((_, i) => i));
+      // as it was said, and when
+      expect(stamped.slice(0, before.length)).toEqual(before);
+      const since = async (line: number, option: string): Promise<string[]> => log(talker, '--timestamps', option, stamped[line]!.split(' ')[0]!);
+      expect(await since(1000, '--until')).toEqual(stamped.slice(0, 1001));
+      expect((await since(said, '--since')).slice(0, 50)).toEqual(stamped.slice(said, said + 50));
+      const follower = new Talk(host, ['docker', 'logs', '--follow', '--tail', '0', talker.name]);
+      scene.finally(() => follower.signal('SIGKILL'));
+      expect(number(await follower.hears(/^\d+ x+$/m))).toBeGreaterThanOrEqual(stamped.length);
+      before = stamped;
+    }
+    // and what its engine finds when it opens the log anew
+    await talker.docker('restart', '--time', '1');
+    expect((await log(talker, '--timestamps')).slice(0, before.length)).toEqual(before);
+  }));
 }));
 
-test("a container whose image hides the mount of Docker's init behind a link is refused", scene(async (scene) => {
-  const counter = await scene.run(h1, 'plain', ['bash', '-c', COUNT], ['--init']);
-  await counter.says(/^1 /);
-  expectNotMoved(await migrate(h1, counter.name, 'h2'), { outcome: 'refused', code: 'mount-behind-link' });
-  expect(await where(counter.name)).toEqual({ h1: 'running' });
-}));
-
-async function lines(host: LabHost, name: string): Promise<string[]> {
-  return (await docker(host, 'logs', name)).split('\n').filter(Boolean);
+/** Lines of a log. */
+async function log(container: Container, ...options: string[]): Promise<string[]> {
+  return (await container.docker('logs', ...options)).split('\n').filter(Boolean);
 }
+
+test("Docker's init comes along, of which each engine has its own; mounts behind links of the image and of the host", scene(async (scene) => {
+  const [data, link] = [await volume(scene, h1, 'data'), scene.name('link')];
+  for (const host of [h1, h2]) {
+    await host.exec(['ln', '-s', 'hostname', `/etc/${link}`]);
+    scene.finally(() => host.exec(['rm', `/etc/${link}`]));
+  }
+  const server = await scene.echo(h1, { docker: ['--init', '--volume', `${data}:/var/run/below/data`, '--volume', `/etc/${link}:/bin/linked:ro`] });
+  const peer = await scene.peer(server);
+  await server.exec('sh', '-c', 'echo kept > /var/run/below/data/file');
+  for (const host of [h2, h1, h2]) {
+    await server.moveTo(host);
+    await peer.goesOn();
+    expect(await server.exec('cat', '/run/below/data/file')).toBe('kept');
+    expect(await server.exec('cat', '/usr/bin/linked')).toBe((await host.exec(['cat', '/etc/hostname'])).stdout.trim());
+    // only the init waits for what nobody else does
+    const orphan = await server.exec('sh', '-c', 'true & echo $!');
+    await until('an orphan to be gone', async () => (await server.exec('sh', '-c', `[ -e /proc/${orphan} ] || echo gone`)) === 'gone', { timeout: PATIENCE_MS });
+  }
+  await peer.unharmed();
+  // it passes the signal on, and what came of it
+  await server.docker('stop');
+  expect(await server.docker('inspect', '--format', '{{.State.ExitCode}}')).toBe('143');
+  await server.docker('start');
+  expect(await server.exec('cat', '/proc/1/comm')).toBe('docker-init');
+}));
 
 test('a container that moved is restarted as before when it fails', scene(async (scene) => {
   const counter = await scene.run(h1, 'plain', ['bash', '-c', COUNT], ['--restart', 'on-failure:3']);

@@ -5,7 +5,9 @@ import type { LabHost } from '../../lab/host.ts';
 import { NETNS, netnsName } from '../../lab/places.ts';
 import type { Listing, PublishedAt } from '../../plugin/agent/api.ts';
 import { killAgent, restartEngine } from '../support/agent.ts';
+import { address6 } from '../../lab/spec.ts';
 import { docker, fresh, h1, h2, h3, IMAGE, lab, PATIENCE_MS } from '../support/hosts.ts';
+import { create } from '../support/networks.ts';
 import { Container, type Peer, scene, type Scene } from '../support/scene.ts';
 import { Talk } from '../support/talk.ts';
 
@@ -14,8 +16,8 @@ const SAY = (proto: 'tcp' | 'udp', to: string, port: number): string[] =>
   ['sh', '-c', `timeout 5 socat -lf /dev/null -t 0.01 ${proto}:${to}:${port} SYSTEM:'echo word; head -n 1 >&2' 2>&1 || true`];
 
 /** What a port of a host answers to the lab's switch, which is on no host. */
-async function fromOutside(proto: 'tcp' | 'udp', to: LabHost, port: number): Promise<string> {
-  const { stdout } = await run(['nsenter', `--net=${NETNS}/${netnsName(lab.name, 'switch')}`, '--', ...SAY(proto, to.address, port) as [string]]);
+async function fromOutside(proto: 'tcp' | 'udp', to: LabHost, port: number, address = to.address): Promise<string> {
+  const { stdout } = await run(['nsenter', `--net=${NETNS}/${netnsName(lab.name, 'switch')}`, '--', ...SAY(proto, address, port) as [string]]);
   return stdout.trim();
 }
 const fromHost = async (host: LabHost, proto: 'tcp' | 'udp', to: string, port: number): Promise<string> => (await host.exec(SAY(proto, to, port))).stdout.trim();
@@ -70,6 +72,38 @@ describe('a published port', () => {
     expect((await talk.end()).code).toBe(0);
   }), 120_000);
 
+  test('the same by IPv6, where the network has it', scene(async (scene) => {
+    const by6 = (host: LabHost): string => `[${address6(host.address)}]`;
+    await create(scene, h1, ['--ipv6', '--subnet', '10.72.0.0/24', '--subnet', 'fd00:72::/64']);
+    const echo = await scene.echo(h1, { program: ['--udp', '--host', '::'], docker: ['-p', '7000:7000', '-p', '[::]:7001:7000', '-p', '7000:7000/udp', '-p', `${by6(h1)}:7002:7000`] });
+    const talk = new Talk(h3, ['socat', '-', `tcp:${by6(h1)}:7000`]);
+    const visited: LabHost[] = [];
+    for (const host of [h1, h2, h3, h1]) {
+      if (visited.length > 0) await echo.moveTo(host);
+      if (!visited.includes(host)) visited.push(host);
+      const word = fresh('word');
+      talk.say(word);
+      await talk.hears(new RegExp(word));
+      await until('the records to have it', async () => new Set((await listed(echo)).map((port) => port.host)).size === visited.length, { timeout: PATIENCE_MS });
+      for (const proto of ['tcp', 'udp'] as const) {
+        expect(await Promise.all(visited.map((each) => fromOutside(proto, each, 7000, by6(each))))).toEqual(visited.map(() => 'word'));
+        expect(await Promise.all(visited.map((each) => fromOutside(proto, each, 7000)))).toEqual(visited.map(() => 'word'));
+      }
+      expect([await fromOutside('tcp', h1, 7001, by6(h1)), await fromOutside('tcp', h1, 7001), await fromOutside('tcp', h1, 7002, by6(h1))]).toEqual(['word', '', 'word']);
+    }
+    // it sees its clients' addresses
+    expect(await echo.exec('ss', '-Htn', 'state', 'established')).toContain(`${by6(h3)}:`);
+    const shown = await docker(h1, 'coat', 'ls');
+    for (const text of ['h1 [::]:7001->7000/tcp', `h1 ${by6(h1)}:7002->7000/tcp`, 'h2:7000->7000/udp', 'h2 [::]:7000->7000/udp']) expect(shown).toContain(text);
+    expect(await fromHost(h1, 'tcp', 'localhost', 7000)).toBe('word');
+    // the agent's part is only to hold it
+    await killAgent(h1);
+    const last = fresh('word');
+    talk.say(last);
+    await talk.hears(new RegExp(last));
+    expect((await talk.end()).code).toBe(0);
+  }), 120_000);
+
   test('goes with its container from all hosts, and the agent of a host through which a connection passes may die', scene(async (scene) => {
     const echo = await server(scene, h2, '-p', '7000:7000', '-p', '7000:7000/udp');
     const peer = await outsider(scene, h2);
@@ -95,6 +129,7 @@ describe('a published port', () => {
     }
     expect(await refused(scene, h2, '-p', '198.51.100.1:7003:80')).toMatch(/this host has no address 198\.51\.100\.1/);
     expect(await refused(scene, h2, '-p', '7003:80/sctp')).toMatch(/ports of TCP and UDP/);
+    for (const host of [h1, h2]) expect(await refused(scene, host, '-p', '[::]:7003:80')).toMatch(/the network has no IPv6, so port 80 cannot be reached at ::; make the network with --ipv6/);
     // Docker's own networks respect it as well
     const own = await h1.exec(['docker', 'run', '--rm', '-p', '7000:80', IMAGE, 'true'], { okCodes: [0, 125] });
     expect(own).toMatchObject({ code: 125, stderr: expect.stringMatching(/address already in use/) as string });

@@ -1,37 +1,97 @@
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { until } from '../../driver/host/until.ts';
 import type { LabHost } from '../../lab/host.ts';
 import { labPlaces } from '../../lab/places.ts';
 import { docker, expectNotMoved, h1, h2, h4, lab, migrate, PATIENCE_MS, where } from '../support/hosts.ts';
 import { mayReadLimits } from '../support/machine.ts';
-import { remains } from '../support/remains.ts';
-import { type Container, scene, type Scene } from '../support/scene.ts';
+import { expectRemains, remains } from '../support/remains.ts';
+import { type Container, type Peer, scene, Scene } from '../support/scene.ts';
 import { smallImage } from '../support/small-image.ts';
 
 /** Asks for a move that is refused before anything was touched, while a peer is connected. */
-async function refused(scene: Scene, container: Container, to: string, wanted: { code: string | RegExp; message?: RegExp }, ref = container.name): Promise<void> {
-  const peer = await scene.peer(container);
+async function refused(peer: Peer, container: Container, to: string, wanted: { code: string | RegExp; message?: RegExp }, asked = container.host): Promise<void> {
   const before = await remains();
-  expectNotMoved(await migrate(container.host, ref, to), { outcome: 'refused', ...wanted });
+  expectNotMoved(await migrate(asked, container.name, to), { outcome: 'refused', ...wanted });
   expect(await remains()).toEqual(before);
+  await peer.goesOn();
+}
+
+/** The same of a container of its own. */
+async function refusedOnce(scene: Scene, container: Container, to: string, wanted: { code: string | RegExp; message?: RegExp }): Promise<void> {
+  const peer = await scene.peer(container);
+  await refused(peer, container, to, wanted);
   await peer.unharmed();
 }
 
-test('a host nobody knows', scene(async (scene) => {
-  await refused(scene, await scene.echo(h1), 'h9', { code: 'unknown-host', message: /h9/ });
-}));
+describe('one container, with a connection that goes on all the time, does not move', () => {
+  const stage = new Scene();
+  let before: Awaited<ReturnType<typeof remains>>;
+  let server: Container;
+  let peer: Peer;
 
-test('the host it is on', scene(async (scene) => {
-  await refused(scene, await scene.echo(h1), 'h1', { code: 'already-there' });
-}));
+  beforeAll(async () => {
+    before = await remains();
+    server = await stage.echo(h1);
+    peer = await stage.peer(server);
+  });
+
+  afterAll(async () => {
+    await peer.unharmed().finally(() => stage.end());
+    await expectRemains(before);
+  });
+
+  test('to a host nobody knows', () => refused(peer, server, 'h9', { code: 'unknown-host', message: /h9/ }));
+
+  test('to the host it is on, whoever is asked', async () => {
+    await refused(peer, server, 'h1', { code: 'already-there' });
+    await refused(peer, server, 'h1', { code: 'already-there' }, h2);
+  });
+
+  test('while it is also on a network of its host', async () => {
+    await docker(h1, 'network', 'connect', 'bridge', server.name);
+    await refused(peer, server, 'h2', { code: 'foreign-network', message: /bridge/ });
+    await docker(h1, 'network', 'disconnect', 'bridge', server.name);
+  });
+
+  test('to where its name is taken', async () => {
+    await docker(h2, 'create', '--name', server.name, 'coat-lab/workloads', 'true');
+    await refused(peer, server, 'h2', { code: 'name-taken', message: new RegExp(server.name) });
+    expect(await where(server.name)).toEqual({ h1: 'running', h2: 'created' });
+    await docker(h2, 'rm', server.name);
+  });
+
+  test('to an engine that does not know the runtime', async () => {
+    const settings = join(h2.root, 'etc/docker/daemon.json');
+    const known = await readFile(settings, 'utf8');
+    const reload = async (text: string, knows: boolean): Promise<void> => {
+      await writeFile(settings, text);
+      await h2.exec(['sh', '-c', 'kill -HUP $(cat /var/run/docker.pid)']);
+      await until('the engine to read its settings', async () => (await docker(h2, 'info', '--format', '{{json .Runtimes}}')).includes('"coat"') === knows, { timeout: PATIENCE_MS });
+    };
+    await reload(JSON.stringify({ ...(JSON.parse(known) as object), runtimes: { other: { path: '/usr/sbin/runc' } } }), false);
+    try {
+      await refused(peer, server, 'h2', { code: 'no-runtime', message: /h2/ });
+    } finally {
+      await reload(known, true);
+    }
+  });
+
+  test('while it is paused', async () => {
+    await server.docker('pause');
+    expectNotMoved(await migrate(h1, server.name, 'h2'), { outcome: 'refused', code: 'paused' });
+    expect(await where(server.name)).toEqual({ h1: 'paused' });
+    await server.docker('unpause');
+    await peer.goesOn();
+  });
+});
 
 test('a host that is down; others still take containers, and it does when it is back', scene(async (scene) => {
   const server = await scene.echo(h1);
   scene.finally(() => start(h4));
   await lab.kill('h4');
-  await refused(scene, server, 'h4', { code: 'peer-away', message: /h4/ });
+  await refusedOnce(scene, server, 'h4', { code: 'peer-away', message: /h4/ });
   const peer = await scene.peer(server);
   await server.moveTo(h2);
   await peer.goesOn();
@@ -52,26 +112,11 @@ test('a container that is not there', scene(async () => {
   expectNotMoved(await migrate(h1, 'nobody', 'h2'), { outcome: 'refused', code: 'no-container', message: /nobody/ });
 }));
 
-test('a container that is on the destination already, asked of a host that does not have it', scene(async (scene) => {
-  const server = await scene.echo(h2);
-  expectNotMoved(await migrate(h1, server.name, 'h2'), { outcome: 'refused', code: 'already-there' });
-}));
-
 test('a container that does not run', scene(async (scene) => {
   const server = await scene.echo(h1);
   await server.docker('stop', '--time', '0');
   expectNotMoved(await migrate(h1, server.name, 'h2'), { outcome: 'refused', code: 'not-running' });
   expect(await where(server.name)).toEqual({ h1: 'exited' });
-}));
-
-test('a container that is paused', scene(async (scene) => {
-  const server = await scene.echo(h1);
-  const peer = await scene.peer(server);
-  await server.docker('pause');
-  expectNotMoved(await migrate(h1, server.name, 'h2'), { outcome: 'refused', code: 'paused' });
-  expect(await where(server.name)).toEqual({ h1: 'paused' });
-  await server.docker('unpause');
-  await peer.unharmed();
 }));
 
 test('a container on no coat network', scene(async (scene) => {
@@ -82,44 +127,17 @@ test('a container on no coat network', scene(async (scene) => {
   expect(await remains()).toEqual(before);
 }));
 
-test('a container that is also on a network of its host', scene(async (scene) => {
-  const server = await scene.echo(h1);
-  await docker(h1, 'network', 'connect', 'bridge', server.name);
-  await refused(scene, server, 'h2', { code: 'foreign-network', message: /bridge/ });
-}));
-
-test('a name that is taken at the destination', scene(async (scene) => {
-  const server = await scene.echo(h1);
-  await docker(h2, 'create', '--name', server.name, 'coat-lab/workloads', 'true');
-  await refused(scene, server, 'h2', { code: 'name-taken', message: new RegExp(server.name) });
-  expect(await where(server.name)).toEqual({ h1: 'running', h2: 'created' });
-}));
-
 test('a bind mount the destination does not have', scene(async (scene) => {
   const place = `/srv/${scene.name('data')}`;
   await mkdir(join(h1.root, place));
   scene.finally(() => rm(join(h1.root, place), { recursive: true }));
-  await refused(scene, await scene.echo(h1, { docker: ['--volume', `${place}:/data`] }), 'h2', { code: 'no-mount', message: new RegExp(place) });
-}));
-
-test('an engine that does not know the runtime', scene(async (scene) => {
-  const server = await scene.echo(h1);
-  const settings = join(h2.root, 'etc/docker/daemon.json');
-  const before = await readFile(settings, 'utf8');
-  const reload = async (text: string, known: boolean): Promise<void> => {
-    await writeFile(settings, text);
-    await h2.exec(['sh', '-c', 'kill -HUP $(cat /var/run/docker.pid)']);
-    await until('the engine to read its settings', async () => (await docker(h2, 'info', '--format', '{{json .Runtimes}}')).includes('"coat"') === known, { timeout: PATIENCE_MS });
-  };
-  scene.finally(() => reload(before, true));
-  await reload(JSON.stringify({ ...(JSON.parse(before) as object), runtimes: { other: { path: '/usr/sbin/runc' } } }), false);
-  await refused(scene, server, 'h2', { code: 'no-runtime', message: /h2/ });
+  await refusedOnce(scene, await scene.echo(h1, { docker: ['--volume', `${place}:/data`] }), 'h2', { code: 'no-mount', message: new RegExp(place) });
 }));
 
 test('a process that uses io_uring', scene(async (scene) => {
   const server = await scene.run(h1, 'ring', ['python3', '/w/stubborn.py', 'io_uring'], ['--volume', '/share/workload:/w:ro', '--security-opt', 'seccomp=unconfined']);
   await server.says('ready');
-  await refused(scene, server, 'h2', { code: 'undumpable', message: /io_uring/ });
+  await refusedOnce(scene, server, 'h2', { code: 'undumpable', message: /io_uring/ });
 }));
 
 test('an image that the destination does not have and the source has lost', scene(async (scene) => {
@@ -129,12 +147,12 @@ test('an image that the destination does not have and the source has lost', scen
   const file = join(labPlaces(lab.name).host('h1'), 'docker/image/overlay2/imagedb/content', image.id.replace(':', '/'));
   await rename(file, `${file}.lost`);
   scene.finally(() => rename(`${file}.lost`, file));
-  await refused(scene, server, 'h2', { code: 'image-gone', message: /image/ });
+  await refusedOnce(scene, server, 'h2', { code: 'image-gone', message: /image/ });
 }));
 
 test('processes of another user, where root may not read their limits; elsewhere they move', scene(async (scene) => {
   const server = await scene.echo(h1, { docker: ['--user', '1234'] });
-  if (!(await mayReadLimits(h1))) return refused(scene, server, 'h2', { code: 'no-sys-resource', message: /limits/ });
+  if (!(await mayReadLimits(h1))) return refusedOnce(scene, server, 'h2', { code: 'no-sys-resource', message: /limits/ });
   const peer = await scene.peer(server);
   await server.moveTo(h2);
   expect(await server.exec('stat', '--format', '%u', '/proc/1')).toBe('1234');

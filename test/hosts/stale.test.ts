@@ -6,6 +6,7 @@ import { until } from '../../driver/host/until.ts';
 import type { LabHost } from '../../lab/host.ts';
 import { agentAnswers, engineAnswers, killAgent, restartEngine } from '../support/agent.ts';
 import { docker, h1, h2, h3, h4, IMAGE, lab, PATIENCE_MS } from '../support/hosts.ts';
+import { CREATE, create, has } from '../support/networks.ts';
 import { type Container, scene } from '../support/scene.ts';
 
 /** Whether a container reaches an address, at its first try. */
@@ -22,22 +23,27 @@ async function addressNow({ host, name }: Container): Promise<string> {
 
 test('an agent that is killed while containers come and go leaves nothing of them', scene(async (scene) => {
   const other = await scene.run(h3, 'other', ['sleep', 'infinity']);
-  for (let delay = 0; delay <= 360; delay += 90) {
+  /** @param delay between the beginning of a start, or a removal, and the kill, ms */
+  async function comeAndGo(host: LabHost, delay: number): Promise<void> {
     const name = scene.name('victim');
-    const start = h4.exec(['docker', 'run', '--detach', '--name', name, '--network', 'shop', IMAGE, 'sleep', 'infinity'], { okCodes: [0, 125], timeout: 2 * PATIENCE_MS });
+    const start = host.exec(['docker', 'run', '--detach', '--name', name, '--network', 'shop', IMAGE, 'sleep', 'infinity'], { okCodes: [0, 125], timeout: 2 * PATIENCE_MS });
     await sleep(delay);
-    await killAgent(h4);
+    await killAgent(host);
     const { code } = await start;
     // it may be in the middle of the way out as well
-    const removal = docker(h4, 'rm', '--force', name);
+    const removal = docker(host, 'rm', '--force', name);
     if (code === 0) {
       await sleep(delay / 4);
-      await killAgent(h4);
+      await killAgent(host);
     }
-    await removal.catch(() => docker(h4, 'rm', '--force', name));
+    await removal.catch(() => docker(host, 'rm', '--force', name));
   }
-  const after = await scene.run(h4, 'after', ['sleep', 'infinity']);
-  expect(await reaches(other, after.ip)).toBe(true);
+  // both engines at once: an agent has to grow old before it may be killed again
+  await Promise.all(([[h4, [0, 180, 360]], [h3, [90, 270]]] as const).map(async ([host, delays]) => {
+    for (const delay of delays) await comeAndGo(host, delay);
+    const after = await scene.run(host, 'after', ['sleep', 'infinity']);
+    expect(await reaches(other, after.ip)).toBe(true);
+  }));
 }), 300_000);
 
 test.each([['disabled and enabled', h4], ['disabled and enabled, on the newer engine', h2]])('the plugin is %s while a connection is busy, and nobody notices', async (_, host) =>
@@ -89,12 +95,23 @@ async function liveRestore(host: LabHost, on: boolean): Promise<void> {
 test('a host that loses its power is back on the network, and what it had is reached again', scene(async (scene) => {
   const other = await scene.run(h3, 'other', ['sleep', 'infinity']);
   const always = await scene.run(h4, 'always', ['sleep', 'infinity'], ['--restart', 'always']);
+  const before = await create(scene, h1, ['--subnet', '10.74.0.0/24']);
+  scene.network = 'shop';
   await lab.kill('h4');
   expect(await reaches(other, always.ip)).toBe(false);
+  // networks come and go meanwhile
+  await docker(h1, 'network', 'rm', before);
+  const meanwhile = scene.name('meanwhile');
+  scene.finally(async () => {
+    await docker(h1, 'network', 'rm', meanwhile);
+    for (const host of lab.hosts) await until(`${meanwhile} to go from ${host.name}`, async () => !(await has(host, meanwhile)), { timeout: PATIENCE_MS });
+  });
+  await docker(h1, ...CREATE, '--subnet', '10.75.0.0/24', meanwhile);
   await lab.start('h4');
   await engineAnswers(h4);
   const ip = await addressNow(always);
   await until('the container to be reached', () => reaches(other, ip), { timeout: PATIENCE_MS });
+  await until('the networks to be those of the cluster', async () => (await has(h4, meanwhile)) && !(await has(h4, before)), { timeout: PATIENCE_MS });
 }));
 
 test('with the store out of reach traffic flows, and containers stop and start; afterwards all is as the records say', scene(async (scene) => {
@@ -109,6 +126,12 @@ test('with the store out of reach traffic flows, and containers stop and start; 
   await docker(h4, 'rm', '--force', doomed.name);
   await killAgent(h4);
   await peer.goesOn();
+  // what needs the store says so
+  const made = await h4.exec(['docker', ...CREATE, '--subnet', '10.76.0.0/24', scene.name('refused')], { okCodes: [0, 1] });
+  expect(made).toMatchObject({ code: 1, stderr: expect.stringMatching(/the store of the cluster does not answer/) as string });
+  const moved = await h4.exec(['docker', 'coat', 'migrate', server.name, 'h3'], { okCodes: [0, 1, 2] });
+  expect(moved.stderr).toMatch(/store/);
+  expect(moved.code).not.toBe(0);
   // with an address that was leased in advance
   const early = await scene.run(h4, 'early', ['sleep', 'infinity']);
   expect(await reaches(other, early.ip)).toBe(true);

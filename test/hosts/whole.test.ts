@@ -89,9 +89,11 @@ test('a terminal and an open standard input go on', scene(async (scene) => {
   const type = async (container: Container, keys: string, argv: string[]): Promise<void> => {
     const attached = new Talk(container.host, argv);
     scene.finally(() => attached.signal('SIGKILL'));
+    const written = async (): Promise<number> => (await container.logs()).split('x1x').length;
+    const before = await written();
     await until('it to be written', async () => {
       attached.type(keys);
-      return (await container.logs()).includes('x1x');
+      return (await written()) > before;
     }, { timeout: PATIENCE_MS, every: 200 });
   };
   await shell.exec('true');
@@ -162,6 +164,72 @@ test('connections that wait to be accepted are waited for', scene(async (scene) 
   await many.docker('kill', '--signal', 'TERM');
   expect(await many.says(/^all \d+$|Error/)).toMatch(/^all \d+$/);
   expect(await many.docker('wait')).toBe('0');
+}));
+
+/**
+ * Two ends of two connections, each written as fast as the other end reads it, which is slowly: one in both directions, and one of which one half is
+ * closed from the start. Told to stop, each says which block was its last, sent or read.
+ */
+const FULL = `
+import itertools, os, signal, socket, sys, threading, time
+stop = threading.Event()
+signal.signal(signal.SIGTERM, lambda *_: stop.set())
+def failed(what):
+    sys.excepthook(what.exc_type, what.exc_value, what.exc_traceback)
+    os._exit(1)
+threading.excepthook = failed
+block = lambda number: b"%08d" % number * 512
+def write(connection, name):
+    for number in itertools.count():
+        connection.sendall(block(number))
+        if stop.is_set():
+            connection.shutdown(socket.SHUT_WR)
+            return print("wrote", name, number, flush=True)
+def read(connection, name):
+    file = connection.makefile("rb")
+    for number in itertools.count():
+        data = file.read(4096)
+        if not data:
+            stop.set()
+            return print("read", name, number - 1, flush=True)
+        assert data == block(number), f"{data[:8]!r} instead of {number}"
+        time.sleep(0 if stop.is_set() else 0.002)
+def thread(work, *arguments):
+    threading.Thread(target=work, args=arguments).start()
+if len(sys.argv) == 1:
+    server = socket.create_server(("", 7000))
+    print("ready", flush=True)
+    full, half = server.accept()[0], server.accept()[0]
+    assert half.recv(1) == b""
+    thread(write, half, "half")
+else:
+    full, half = [socket.create_connection((sys.argv[1], 7000)) for _ in range(2)]
+    half.shutdown(socket.SHUT_WR)
+    thread(read, half, "half")
+thread(write, full, "full")
+thread(read, full, "full")
+print("connected", flush=True)
+while not stop.wait(0.1):
+    pass
+`;
+
+test('connections full in both directions, and half closed ones, go on whichever end moves, and when both do at once', scene(async (scene) => {
+  const server = await scene.run(h1, 'full', ['python3', '-c', FULL]);
+  await server.says('ready');
+  const client = await scene.run(h3, 'full', ['python3', '-c', FULL, server.ip]);
+  await client.says('connected');
+  await server.moveTo(h2);
+  await Promise.all([server.moveTo(h1), client.moveTo(h2)]);
+  await Promise.all([server.moveTo(h2), client.moveTo(h1)]);
+  await client.docker('kill', '--signal', 'TERM');
+  const last = async (container: Container, what: string): Promise<number> => Number((await container.says(new RegExp(`^${what} \\d+$|Error`))).split(' ').at(-1));
+  for (const name of ['full', 'half']) {
+    const sent = await last(server, `wrote ${name}`);
+    expect(await last(client, `read ${name}`)).toBe(sent);
+    expect(sent).toBeGreaterThan(100);
+  }
+  expect(await last(server, 'read full')).toBe(await last(client, 'wrote full'));
+  for (const each of [client, server]) expect(await each.docker('wait')).toBe('0');
 }));
 
 test('.coatignore and the label say what stays behind; what is open goes all the same', scene(async (scene) => {

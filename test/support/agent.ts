@@ -1,8 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { expect } from 'vitest';
 import { until } from '../../driver/host/until.ts';
 import type { LabHost } from '../../lab/host.ts';
-import { docker, PATIENCE_MS } from './hosts.ts';
+import { docker, lab, PATIENCE_MS } from './hosts.ts';
 
 /** Process number of the agent as its host counts, from runc's own record. */
 export async function agentOf(host: LabHost): Promise<string> {
@@ -42,4 +43,31 @@ export async function restartEngine(host: LabHost, signal: 'TERM' | 'KILL'): Pro
   await host.exec(['kill', `-${signal}`, before.trim()]);
   await until('another engine', async () => (await readFile(pidFile, 'utf8')) !== before, { timeout: 2 * PATIENCE_MS });
   await engineAnswers(host);
+}
+
+/** What an agent may grow by in many moves, MiB: less than half of what it had leaked if each kept the 10 MiB that it carries. */
+const GROWTH_MIB = 60;
+
+/** Open files and resident memory of each agent. */
+export async function agents(): Promise<Record<string, { fds: number; mib: number }>> {
+  const sizes = lab.hosts.map(async (host) => {
+    const pid = await agentOf(host);
+    const { stdout } = await host.exec(['sh', '-c', `ls /proc/${pid}/fd | wc -l; sed -n 's/^VmRSS:[^0-9]*\\([0-9]*\\) kB/\\1/p' /proc/${pid}/status`]);
+    const [fds = 0, kib = 0] = stdout.trim().split('\n').map(Number);
+    return [host.name, { fds, mib: kib / 1024 }] as const;
+  });
+  return Object.fromEntries(await Promise.all(sizes));
+}
+
+/** No agent has grown since then by more than what comes and goes. */
+export async function expectNoGrowth(before: Awaited<ReturnType<typeof agents>>): Promise<void> {
+  let after = await agents();
+  const few = (): boolean => Object.entries(after).every(([name, { fds }]) => fds <= before[name]!.fds + 8);
+  // connections between agents end when they have not been used for 20 s
+  if (!few()) await until('unused connections to end', async () => (after = await agents()) && few(), { timeout: PATIENCE_MS, every: 500 }).catch(() => undefined);
+  if (process.env['COAT_TELL'] !== undefined) console.log('agents before and after', JSON.stringify({ before, after }));
+  for (const [name, { fds, mib }] of Object.entries(after)) {
+    expect(fds, `open files of the agent of ${name}`).toBeLessThanOrEqual(before[name]!.fds + 8);
+    expect(mib - before[name]!.mib, `memory of the agent of ${name}`).toBeLessThan(GROWTH_MIB);
+  }
 }

@@ -3,6 +3,7 @@ import { expect, inject } from 'vitest';
 import type { Problem, Report } from '../../plugin/agent/api.ts';
 import type { LabHost } from '../../lab/host.ts';
 import { Lab } from '../../lab/lab.ts';
+import { stateOf } from './engine.ts';
 
 /** The lab of this run, see hosts-setup.ts. */
 export const lab = await Lab.open(inject('lab'));
@@ -68,6 +69,6 @@ export function expectNotMoved({ code, report, problem }: Moved, wanted: { outco
 /** State of a container on each host that has one of that name. */
 export async function where(name: string): Promise<Record<string, string>> {
   const running = lab.hosts.filter((host) => host.running);
-  const states = await Promise.all(running.map(async (host) => [host.name, await docker(host, 'ps', '--all', '--filter', `name=^/${name}$`, '--format', '{{.State}}')] as const));
-  return Object.fromEntries(states.filter(([, state]) => state !== ''));
+  const states = await Promise.all(running.map(async (host) => [host.name, await stateOf(host, name)] as const));
+  return Object.fromEntries(states.filter((each): each is [string, string] => each[1] !== undefined));
 }

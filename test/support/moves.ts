@@ -2,7 +2,7 @@ import { request } from 'node:http';
 import { join } from 'node:path';
 import { until } from '../../driver/host/until.ts';
 import type { LabHost } from '../../lab/host.ts';
-import type { Migration, MigrationDetails, MigrationList, Phase } from '../../plugin/agent/api.ts';
+import { type Migration, type MigrationDetails, type MigrationList, type Phase, phases } from '../../plugin/agent/api.ts';
 import { lab, PATIENCE_MS } from './hosts.ts';
 import type { Container, Scene } from './scene.ts';
 
@@ -38,6 +38,25 @@ export async function inPhase(host: LabHost, container: string, ...phases: Phase
     },
     { timeout: PATIENCE_MS, every: 5 },
   );
+}
+
+/** Waits until a move has come as far as a phase, and knows it within a moment. */
+export function reaches(host: LabHost, id: string, phase: Phase): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const asked = request({ socketPath: join(host.root, 'run/coat/agent.sock'), path: `/v1/migrations/${id}/events`, timeout: 2 * PATIENCE_MS }, (response) => {
+      let text = '';
+      const seen = (): boolean => phases.slice(phases.indexOf(phase)).some((each) => text.includes(`"phase":"${each}"`));
+      response.setEncoding('utf8').on('data', (chunk: string) => {
+        text += chunk;
+        if (!seen()) return;
+        asked.destroy();
+        resolve();
+      });
+      response.on('end', () => reject(new Error(`the move never was ${phase}: ${text}`)));
+    });
+    asked.on('error', reject).on('timeout', () => asked.destroy(new Error(`the move was not ${phase} in time`)));
+    asked.end();
+  });
 }
 
 /** Waits for the end of a move. */

@@ -1,6 +1,7 @@
 import { expect } from 'vitest';
 import { until } from '../../driver/host/until.ts';
 import type { LabHost } from '../../lab/host.ts';
+import { exitOf, logOf, removeAll, signal } from './engine.ts';
 import { docker, expectMoved, fresh, h3, IMAGE, lab, migrate, type Moved, PATIENCE_MS, where } from './hosts.ts';
 import { expectRemains, remains } from './remains.ts';
 
@@ -26,7 +27,7 @@ export class Container {
   }
 
   logs(): Promise<string> {
-    return this.docker('logs');
+    return logOf(this.host, this.name);
   }
 
   /** Waits for a line of its log. */
@@ -62,10 +63,9 @@ export class Peer extends Container {
 
   /** How many answers it has had so far. */
   async answers(): Promise<number> {
-    // its log begins anew, with nothing, where it has moved to
     const lines = async (): Promise<string[]> => (await this.logs()).split('\n').filter(Boolean);
     const before = (await lines()).length;
-    await this.docker('kill', '--signal', 'USR1');
+    await signal(this.host, this.name, 'SIGUSR1');
     const said = await until(`${this.name} to count`, async () => (await lines())[before], { timeout: PATIENCE_MS });
     return (JSON.parse(said) as { requests: number }).requests;
   }
@@ -79,10 +79,10 @@ export class Peer extends Container {
   /** Ends it, and sees that no connection was lost and no byte was wrong. */
   async unharmed(): Promise<Beats> {
     await this.goesOn();
-    await this.docker('kill', '--signal', 'TERM');
-    const code = await this.docker('wait');
+    await signal(this.host, this.name, 'SIGTERM');
+    const code = await exitOf(this.host, this.name);
     const beats = JSON.parse((await this.logs()).split('\n').at(-1)!) as Beats;
-    expect({ code, errors: beats.errors, alive: beats.alive }).toEqual({ code: '0', errors: [], alive: this.connections });
+    expect({ code, errors: beats.errors, alive: beats.alive }).toEqual({ code: 0, errors: [], alive: this.connections });
     return beats;
   }
 }
@@ -139,7 +139,7 @@ export class Scene {
     const failures: unknown[] = [];
     for (const undo of this.#undo.reverse()) await Promise.resolve().then(undo).catch((error: unknown) => failures.push(error));
     const hosts = lab.hosts.filter((host) => host.running);
-    if (this.#names.length > 0) await Promise.all(hosts.map((host) => host.exec(['docker', 'rm', '--force', '--volumes', ...this.#names], { okCodes: [0, 1], timeout: PATIENCE_MS })));
+    if (this.#names.length > 0) await Promise.all(hosts.map((host) => removeAll(host, this.#names))).catch((error: unknown) => failures.push(error));
     for (const undo of this.#everywhere) await Promise.all(hosts.map(undo)).catch((error: unknown) => failures.push(error));
     if (failures.length > 0) throw failures[0];
   }

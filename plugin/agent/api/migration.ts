@@ -48,6 +48,7 @@ export const Report = z.object({
   to: z.string(),
   outcome: Outcome,
   strategy: Strategy.exactOptional().describe('absent where it had not been chosen yet'),
+  image: z.enum(['present', 'pulled', 'sent']).exactOptional().describe('how the destination has its image: it had it, has pulled it from a registry, or got it from the source; absent where it did not come to that'),
   blackout: z.number().exactOptional().describe("freeze to thaw, ms, by the source's clock; absent where nothing was frozen"),
   total: z.number().describe('ms'),
   phases: z.array(z.object({ phase: Phase, ms: z.number() })),

@@ -4,7 +4,7 @@ import { StorePart } from './host.ts';
 /** A port of a container that is reached at a host. */
 export const PublishedAt = z.object({
   host: z.string(),
-  hostIp: z.string().exactOptional().describe('IPv4 address of that host; absent for all of them'),
+  hostIp: z.string().exactOptional().describe('address of that host; absent for all IPv4 addresses, `::` for all of IPv6'),
   hostPort: z.number(),
   proto: z.enum(['tcp', 'udp']),
   port: z.number().describe("the container's"),
@@ -58,5 +58,7 @@ export const NewNetwork = z.strictObject({
   options: z.record(z.string(), z.string()).describe('as given with -o'),
 }).meta({ id: 'NewNetwork' });
 export type NewNetwork = z.infer<typeof NewNetwork>;
+
+export const NetworkName = z.strictObject({ name: z.string().min(1).describe('its name or subnet') });
 
 export const MadeNetwork = z.object({ id: z.string().describe("the engine's") });

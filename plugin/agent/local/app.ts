@@ -22,6 +22,8 @@ export interface LocalDoors {
   networks(): NetworkDetails[];
   /** @returns the engine's id of it */
   createNetwork(asked: NewNetwork): Promise<string>;
+  /** By name or subnet. */
+  removeNetwork(name: string): Promise<void>;
   /** In the text format of Prometheus. */
   metrics(): Promise<string>;
   files(): Promise<HostFile[]>;
@@ -33,7 +35,7 @@ export interface LocalDoors {
 }
 
 /** What is not 400 of the refusals, where another status says more to a program. */
-const STATUS: Readonly<Record<string, number>> = { 'no-such-route': 404, 'no-migration': 404, 'no-container': 404, ambiguous: 409, 'moving-already': 409, 'memory-missing': 409, 'too-late': 409 };
+const STATUS: Readonly<Record<string, number>> = { 'no-such-route': 404, 'no-migration': 404, 'no-container': 404, 'no-network': 404, 'network-in-use': 409, ambiguous: 409, 'moving-already': 409, 'memory-missing': 409, 'too-late': 409 };
 
 /** The local API, version 1: see ../api.ts. */
 export function localApp(doors: LocalDoors): Express {

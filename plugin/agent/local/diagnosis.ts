@@ -1,5 +1,7 @@
 import type { Finding, Status } from '../api.ts';
+import { isStore } from '../../engine/layers.ts';
 import { narrowPaths, type Sends } from '../mtu/judge.ts';
+import type { TunnelTrial, Way } from '../probes/tunnels.ts';
 
 /** A difference of clocks from which on logs mislead, ms; and one with which certificates are refused. */
 const CLOCK_ODD_MS = 2_000;
@@ -17,6 +19,12 @@ export interface HostFacts {
   /** What fits through the tunnels to all peers now, bytes. */
   mtu: number;
   networks: Sends;
+  /** Why CRIU does not dump a TCP connection on this host. */
+  dump: string | undefined;
+  /** By host: how far frames get there and back. */
+  tunnels: ReadonlyMap<string, TunnelTrial | { problem: string }>;
+  /** TCP, of the agents; UDP, of the tunnels. */
+  ports: { agents: number; tunnels: number };
 }
 
 /** What is well with a host, and what is not, with its remedy. Pure; `doctor.ts` gathers the facts. */
@@ -34,8 +42,8 @@ function engine({ status: { engine: about } }: HostFacts): Finding {
 
 function storage({ storage: driver }: HostFacts): Finding[] {
   if (driver === undefined) return [];
-  if (driver === 'overlay2') return [ok('storage', driver)];
-  return [problem('storage', `the engine keeps files with ${driver}, and a move copies what overlay2 has`, 'set "storage-driver": "overlay2" in /etc/docker/daemon.json and restart the engine (its containers are not taken over)')];
+  if (isStore(driver)) return [ok('storage', driver)];
+  return [problem('storage', `the engine keeps files with ${driver}, and a move copies what overlayfs has`, 'set "storage-driver": "overlay2" in /etc/docker/daemon.json and restart the engine (its containers are not taken over)')];
 }
 
 function runtime({ status: { runtime: state } }: HostFacts): Finding[] {
@@ -43,9 +51,11 @@ function runtime({ status: { runtime: state } }: HostFacts): Finding[] {
   return [state === 'registered' ? ok('runtime', 'the engine knows the runtime coat') : problem('runtime', 'the engine does not know the runtime coat: nothing can move to this host', 'docker coat setup')];
 }
 
-function criu({ status: { criu: found } }: HostFacts): Finding {
+function criu({ status: { criu: found }, dump }: HostFacts): Finding {
   if ('problem' in found) return problem('CRIU', found.problem, 'docs/limits.md lists what CRIU needs of a kernel');
-  return ok('CRIU', `${found.version}, ${found.carried ? "the plugin's own" : found.path}`);
+  const which = `${found.version}, ${found.carried ? "the plugin's own" : found.path}`;
+  if (dump !== undefined) return problem('CRIU', `${which}, does not dump a TCP connection here: ${dump}`, 'docs/limits.md lists what CRIU needs of a kernel');
+  return ok('CRIU', `${which}, has dumped a TCP connection`);
 }
 
 function kernel({ lacking }: HostFacts): Finding[] {
@@ -60,13 +70,34 @@ function store({ status: { store: { state, endpoint, revision }, hosts } }: Host
   return ok('store', `${endpoint} answers, revision ${revision}`);
 }
 
-function peers({ status: { hosts, version } }: HostFacts): Finding[] {
-  return hosts.filter(({ self }) => !self).map((host) => {
+function peers({ status: { hosts, version, host: me, address }, tunnels, ports }: HostFacts): Finding[] {
+  const here = { name: me, address };
+  return hosts.filter(({ self }) => !self).flatMap((host) => {
     const check = `host ${host.name}`;
-    if (!host.reachable) return problem(check, host.problem ?? 'it cannot be reached', `let TCP 7947 and UDP 4798 pass between the hosts (${host.address})`);
-    if (host.version !== version) return warning(check, `it runs version ${host.version ?? '?'}, this host ${version}`, 'install the same version on all hosts');
-    return ok(check, `${host.address} answers`);
+    if (!host.reachable) return [problem(check, host.problem ?? 'it cannot be reached', `let TCP ${ports.agents} and UDP ${ports.tunnels} pass between the hosts (${host.address})`)];
+    if (host.version !== version) return [warning(check, `it runs version ${host.version ?? '?'}, this host ${version}`, 'install the same version on all hosts')];
+    const trial = tunnels.get(host.name);
+    if (trial === undefined) return [ok(check, `${host.address} answers`)];
+    if ('problem' in trial) return [warning(check, `${host.address} answers, but whether frames get there was not found out: ${trial.problem}`, 'try again')];
+    const wrong = [...barred(trial.there, here, host, ports.tunnels), ...barred(trial.back, host, here, ports.tunnels)];
+    if (!trial.answered) wrong.push(problem(check, `it does not reach the agent of this host, ${address}`, `let TCP ${ports.agents} in from ${host.address}`));
+    return wrong.length > 0 ? wrong : [ok(check, `${host.address} answers; TCP ${ports.agents} and UDP ${ports.tunnels} pass both ways`)];
   });
+}
+
+interface End {
+  name: string;
+  address: string;
+}
+
+/** Who keeps the frames of one host from another. */
+function barred(way: Way, from: End, to: End, port: number): Finding[] {
+  const what = `what containers on ${from.name} send to ${to.name} (UDP ${port})`;
+  const show = `nft list ruleset and iptables-save on ${way.arrived ? to.name : from.name} show what drops it`;
+  if (!way.left) return [problem('firewall', `the firewall of ${from.name} does not let out ${what}`, `let UDP ${port} out to ${to.address}; ${show}`)];
+  if (!way.arrived) return [problem('firewall', `something between ${from.name} and ${to.name} drops ${what}`, `let UDP ${port} pass from ${from.address} to ${to.address}, in a security group or a router's filter`)];
+  if (!way.passed) return [problem('firewall', `the firewall of ${to.name} drops ${what}`, `let UDP ${port} in from ${from.address}, such as with: ufw allow proto udp from ${from.address} to any port ${port}; ${show}`)];
+  return [];
 }
 
 function clocks({ clocks: ahead }: HostFacts): Finding[] {

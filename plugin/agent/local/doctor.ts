@@ -1,7 +1,8 @@
 import { explain } from '../../../driver/host/errors.ts';
 import { run } from '../../../driver/host/run.ts';
 import type { Finding, Status } from '../api.ts';
-import type { Peers } from '../peer.ts';
+import type { Peer, Peers } from '../peer.ts';
+import type { TunnelTrial } from '../probes/tunnels.ts';
 import { diagnose, type HostFacts } from './diagnosis.ts';
 
 const PING_MS = 3_000;
@@ -14,6 +15,11 @@ const PROBES: readonly { what: string; script: string }[] = [
   { what: 'veth', script: 'ip link add cv0 type veth peer name ci0' },
   { what: 'tbf', script: 'ip link add cv0 type veth peer name ci0 && tc qdisc add dev cv0 root tbf rate 8bit burst 1mb limit 4mb' },
   { what: 'nftables', script: 'nft add table inet coat' },
+  ...(['ip', 'ip6'] as const).map((family) => ({
+    what: `nftables with dup and nat of ${family}`,
+    script: `nft 'table ${family} coat { chain a { type filter hook prerouting priority 0; dup to ${family === 'ip' ? '240.0.0.1' : '100::1'} device lo; }; chain b { type nat hook postrouting priority 0; masquerade; }; }'`,
+  })),
+  { what: 'nftables of bridges', script: "nft 'table bridge coat { chain a { type filter hook prerouting priority 0; meta pkttype set host; }; }'" },
 ];
 
 export interface DoctorSources {
@@ -25,19 +31,25 @@ export interface DoctorSources {
   /** Measures the paths to all peers anew. */
   measure(): Promise<void>;
   networks(): HostFacts['networks'];
+  ports: HostFacts['ports'];
+  /** Why CRIU does not dump a TCP connection here. */
+  whyNoDump(): Promise<string | undefined>;
+  tryTunnel(peer: Peer): Promise<TunnelTrial>;
 }
 
 /** Looks at a host from all sides. Never fails: what cannot be found out is a finding. */
 export async function examine(sources: DoctorSources): Promise<Finding[]> {
   await sources.measure();
-  const [status, storage, lacking, clocks, mtu] = await Promise.all([
+  const [status, storage, lacking, clocks, mtu, dump, tunnels] = await Promise.all([
     sources.status(),
     sources.storage().catch(() => undefined),
     probeKernel(),
     readClocks(sources.peers),
     sources.mtu(),
+    sources.whyNoDump().catch(explain),
+    tryTunnels(sources),
   ]);
-  return diagnose({ status, storage, lacking, clocks, mtu, networks: sources.networks() });
+  return diagnose({ status, storage, lacking, clocks, mtu, dump, tunnels, ports: sources.ports, networks: sources.networks() });
 }
 
 async function probeKernel(): Promise<HostFacts['lacking']> {
@@ -50,6 +62,12 @@ async function probeKernel(): Promise<HostFacts['lacking']> {
     }
   });
   return (await Promise.all(tried)).flat();
+}
+
+/** Of a host that does not answer there is nothing to say here. */
+async function tryTunnels(sources: DoctorSources): Promise<HostFacts['tunnels']> {
+  const tried = sources.peers.others().map(async (peer) => [peer.name, await sources.tryTunnel(peer).catch((error: unknown) => ({ problem: explain(error) }))] as const);
+  return new Map(await Promise.all(tried));
 }
 
 /** Half of the way there and back is taken off, as in NTP. A host that does not answer has no clock here. */

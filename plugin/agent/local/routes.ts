@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import {
-  Entered, Finding, HostFile, HostLoad, Init, Join, Leave, Listing, MadeNetwork, Migration, MigrationDetails, MigrationFilter, MigrationList, MigrationRequest, Named, NetworkDetails, NewNetwork, NewToken, Remove, Setup, Status,
+  Entered, Finding, HostFile, HostLoad, Init, Join, Leave, Listing, MadeNetwork, Migration, MigrationDetails, MigrationFilter, MigrationList, MigrationRequest, Named, NetworkDetails, NetworkName, NewNetwork, NewToken, Remove, Setup, Status,
   StoreHosts, TokenRequest, Version,
 } from '../api.ts';
 import type { LocalDoors } from './app.ts';
@@ -21,6 +21,7 @@ export function routes(doors: LocalDoors): Route[] {
     route('get', '/v1/endpoints', 'Hosts, networks, and where each container is', Listing, () => doors.endpoints()),
     route('get', '/v1/networks', 'The networks, and who is on them', z.array(NetworkDetails), () => doors.networks()),
     route('post', '/v1/networks', 'Make a network, as docker network create does', MadeNetwork, ({ body }) => doors.createNetwork(body).then((id) => ({ id })), { body: NewNetwork }),
+    route('post', '/v1/networks/remove', 'Remove a network from all hosts, where no container is on it', Nothing, ({ body }) => doors.removeNetwork(body.name).then(() => ({})), { body: NetworkName }),
     route('get', '/v1/hosts', 'What each host carries, and can', z.array(HostLoad), () => migrations.loads()),
     route('get', '/v1/files', 'What was put on this host', z.array(HostFile), () => doors.files()),
     route('get', '/v1/setup', "What would be changed in the engine's settings", Setup, ({ query }) => doors.setup({ act: false, undo: query.undo === 'yes' }), { query: Undo }),

@@ -21,4 +21,4 @@ export function listingText({ hosts, networks, endpoints }: Listing): string {
 const both = (four: string, six: string | undefined): string => (six === undefined ? four : `${four} ${six}`);
 
 /** As `docker ps` writes it, with a host in the place of an address that means all of its addresses. */
-const portText = ({ host, hostIp, hostPort, proto, port }: PublishedAt): string => `${host}${hostIp === undefined ? '' : ` ${hostIp}`}:${hostPort}->${port}/${proto}`;
+const portText = ({ host, hostIp, hostPort, proto, port }: PublishedAt): string => `${host}${hostIp === undefined ? '' : hostIp.includes(':') ? ` [${hostIp}]` : ` ${hostIp}`}:${hostPort}->${port}/${proto}`;

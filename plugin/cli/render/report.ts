@@ -10,7 +10,7 @@ export function reportText(report: Report, paint: Paint): string {
   const parts = [`${paint.bold(`${container} moved from ${from} to ${to}`)} in ${duration(total)}${still}.\n`, phaseTable(report)];
   const steps = report.steps.filter((step) => step.blackout);
   if (steps.length > 0) parts.push(stepTable(steps));
-  parts.push(`Carried: ${cargo(report.bytes)}\n`);
+  parts.push(`Carried: ${cargo(report.bytes)}${report.image === 'pulled' ? ', pulled from a registry' : ''}\n`);
   return parts.join('\n');
 }
 

@@ -35,6 +35,14 @@ export async function create(scene: Scene, name: string, { subnet = [], gateway 
   return exitCodes.ok;
 }
 
+/** `docker coat network rm`: prints each that is gone, as docker's own does, and stops at the first that is not. */
+export async function remove(scene: Scene, names: readonly string[], form: Form): Promise<number> {
+  const agent = await scene.agent();
+  for (const name of names) await agent.removeNetwork(name);
+  await show(scene, form, { value: names, text: () => names.map((name) => `${name}\n`).join('') });
+  return exitCodes.ok;
+}
+
 const record = (network: NetworkDetails): object => ({ ...network, name: network.name ?? '', maker: network.maker ?? '' });
 
 function unknown(name: string): never {

@@ -51,7 +51,7 @@ async function serve(doors: Partial<Omit<LocalDoors, 'migrations'>> & { migratio
   };
   const migrations = { create: unused, get: unused, list: unused, cancel: unused, follow: unused, loads: unused };
   const cluster = { init: unused, join: unused, token: unused, leave: unused, remove: unused, promote: unused, demote: unused };
-  server = await serveUnix(socketPath(), localApp({ version: () => ({ version: '1', api: 1, host: 'h1' }), status: unused, doctor: unused, endpoints: unused, networks: unused, createNetwork: unused, metrics: unused, files: unused, setup: unused, migrations: { ...migrations, ...doors.migrations }, cluster, log: silent, ...rest }), { mode: 0o660 });
+  server = await serveUnix(socketPath(), localApp({ version: () => ({ version: '1', api: 1, host: 'h1' }), status: unused, doctor: unused, endpoints: unused, networks: unused, createNetwork: unused, removeNetwork: unused, metrics: unused, files: unused, setup: unused, migrations: { ...migrations, ...doors.migrations }, cluster, log: silent, ...rest }), { mode: 0o660 });
 }
 
 describe('the local API', () => {

@@ -28,6 +28,7 @@ beforeAll(async () => {
     doctor: async () => [{ check: 'engine', state: 'ok', found: 'Docker 28' }],
     endpoints: () => listing,
     networks: () => networks,
+    removeNetwork: async () => undefined,
     createNetwork: async () => 'an-id',
     metrics: async () => 'coat 1\n',
     files: async () => [{ path: '/run/coat', what: 'sockets', goesWith: 'docker coat leave' }],
@@ -72,6 +73,7 @@ const compiled = (schema: object): ValidateFunction => ajv.compile(JSON.parse(JS
 /** A body that each route takes. */
 const BODIES: Record<string, object> = {
   postNetworks: { name: 'n1', subnets: [], gateways: [], ipv6: false, internal: false, options: {} },
+  postNetworksRemove: { name: 'n1' },
   postMigrations: { container: 'web', to: 'beta' },
   postClusterInit: { name: 'alpha' },
   postClusterJoin: { name: 'alpha', token: 't' },

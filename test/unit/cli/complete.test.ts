@@ -22,7 +22,7 @@ describe('completion', () => {
     [['help', 'ls', ''], []],
     [['-'], ['--help']],
     [['ls', '--'], ['--json', '--format', '--help']],
-    [['network', ''], ['ls', 'create', 'inspect']],
+    [['network', ''], ['ls', 'create', 'rm', 'inspect']],
     [['network', 'i'], ['inspect']],
     [['network', 'nope', ''], []],
     [['network', 'ls', '--j'], ['--json']],
@@ -44,6 +44,7 @@ describe('completion', () => {
     expect(await offered(['migrate', 'web', 'db', ''], agent.env)).toEqual(['alpha', 'beta', 'worker']);
     expect(await offered(['network', 'inspect', ''], agent.env)).toEqual(['n1', '10.43.0.0/24']);
     expect(await offered(['network', 'inspect', 'n1', ''], agent.env)).toEqual(['10.43.0.0/24']);
+    expect(await offered(['network', 'rm', 'n1', ''], agent.env)).toEqual(['10.43.0.0/24']);
     expect(await offered(['migrate', '--all-on-network', ''], agent.env)).toEqual(['n1', '10.43.0.0/24']);
     expect(await offered(['migrate', '--all-on-network', 'n1', ''], agent.env)).toEqual(['alpha', 'beta']);
     expect(await offered(['migrate', '--from', ''], agent.env)).toEqual(['alpha', 'beta']);

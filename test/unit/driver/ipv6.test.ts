@@ -94,7 +94,8 @@ describe('the plan', () => {
   });
 
   it('lets out with the address of the host, and believes no container to be a router', () => {
-    const text = ruleset([network, { ...network, vni: 43, subnet6: 'fd00:43::/64', internal: true }]);
+    const text = ruleset([network, { ...network, vni: 43, subnet6: 'fd00:43::/64', internal: true }], { port: 4798, hosts: ['fd00::1', 'fd00::2'] });
+    expect(text).toContain('udp dport 4798 ip6 saddr != { fd00::1, fd00::2 } drop');
     expect(text).toContain(`ip6 saddr fd00:42::/64 oifname != "${bridge}" masquerade`);
     expect(text).not.toContain('fd00:43::');
     expect(text).toContain('iifname "cb*" icmpv6 type { nd-router-advert, nd-redirect } drop');

@@ -14,7 +14,7 @@ const networks = [network(0), network(1)];
 /** This host has one endpoint, on the first network. */
 /** A port of a container whose claim does not change: mapped on the second network, which has no endpoint here, and answered for on the first. */
 const published: Publications = {
-  mappings: [{ network: networks[1]!, ip: '10.42.1.9', port: { proto: 'tcp', port: 80, hostPort: 8080 } }],
+  mappings: [{ network: networks[1]!, owner: '10.42.1.0-24/10.42.1.9', ip: '10.42.1.9', port: { proto: 'tcp', port: 80, hostPort: 8080 } }],
   returns: [{ network: networks[0]!, ip: '10.42.0.2', proto: 'tcp', port: 80, to: [hosts.get('b')!] }],
 };
 const attachments: Attachment[] = [{ network: networks[0]!, ip: '10.42.0.2', mac: '02:42:0a:2a:00:02', link: '0123456789', cut: false, attached: true, accepting: false }];

@@ -163,13 +163,22 @@ describe('the difference', () => {
   });
 });
 
+/** Of the hosts' tunnels. */
+const TUNNELS = { port: 4798, hosts: ['192.168.0.1', '192.168.0.2'] };
+
 describe('rules and sizes', () => {
-  it('are gone with the last network', () => expect(ruleset([])).toBe('table inet coat {}\ndelete table inet coat\n'));
+  it('are gone with the last network', () => expect(ruleset([], TUNNELS)).toBe('table inet coat {}\ndelete table inet coat\n'));
   it('let an internal network neither out nor in', () => {
-    const text = ruleset([network, { ...network, vni: 43, subnet: '10.43.0.0/24', internal: true }]);
+    const text = ruleset([network, { ...network, vni: 43, subnet: '10.43.0.0/24', internal: true }], TUNNELS);
     expect(text).toContain('ip saddr 10.42.0.0/24 oifname != "cb00002a" masquerade');
     expect(text).not.toContain('10.43.0.0/24');
     expect(text).toContain('iifname "cb00002b" drop');
+  });
+  it('let nobody but hosts send through the tunnels', () => {
+    const text = ruleset([network], TUNNELS);
+    expect(text).toContain('udp dport 4798 ip saddr != { 192.168.0.1, 192.168.0.2 } drop');
+    expect(text).toContain('udp dport 4798 ip daddr { 192.168.0.1, 192.168.0.2 } ip saddr != { 192.168.0.1, 192.168.0.2 } drop');
+    expect(plan({ hosts, claims: new Map() }, [local], self).underlay).toEqual([...hosts.values()].map(({ address }) => address).sort());
   });
   it('fit through the narrowest way', () => {
     expect(overlayMtu([], 4)).toBe(1450);

@@ -64,7 +64,7 @@ describe('the kernel', () => {
     expect(away.state.forwards.get('cb00002a 02:42:0a:2a:00:02')?.dev).toBe('cx00002a');
     const { state } = plan({ hosts, claims }, [local], self, published);
     expect(state.tunnels.get(`cx00002a ${hostMac('a')}`)?.dst).toBe('192.168.0.1');
-    expect([...state.routes.values()]).toEqual([{ dev: 'cb00002a', to: hostAddress('a') }]);
+    expect([...state.routes.values()]).toEqual([{ dev: 'cb00002a', to: hostAddress('a', 4) }]);
     expect(plan({ hosts, claims }, [], self, { mappings: [], returns: published.returns })).toMatchObject({ networks: [], published: { returns: [] } });
   });
 
@@ -73,28 +73,47 @@ describe('the kernel', () => {
   it('gets rules that name each port and each way', () => {
     const rules = portRules(published, self);
     expect(rules).toContain('fib daddr type local tcp dport 8080 dnat to 10.42.0.2:80');
-    expect(rules).toContain(`tcp sport 80 tcp flags & (syn | ack) != syn dup to ${hostAddress('a')} device "cb00002a" drop`);
-    expect(rules).toContain(`udp sport 53 dup to ${hostAddress('a')} device "cb00002a" drop`);
+    expect(rules).toContain(`tcp sport 80 tcp flags & (syn | ack) != syn dup to ${hostAddress('a', 4)} device "cb00002a" drop`);
+    expect(rules).toContain(`udp sport 53 dup to ${hostAddress('a', 4)} device "cb00002a" drop`);
     expect(rules).toContain(`ether daddr ${hostMac('b')} ether daddr set 02:c0:a7:00:00:2a`);
-    const one = portRules({ mappings: [{ network, ip: '10.42.0.2', port: { ...web, hostIp: '127.0.0.1' } }], returns: [] }, self);
+    const one = portRules({ mappings: [{ network, owner: 'x', ip: '10.42.0.2', port: { ...web, hostIp: '127.0.0.1' } }], returns: [] }, self);
     expect(one).toContain('ip daddr 127.0.0.1 tcp dport 8080 dnat to 10.42.0.2:80');
   });
 
+  it('has a table for each family in which something is published', () => {
+    const both = { ...network, subnet6: 'fd00:42::/64', gateway6: 'fd00:42::1' };
+    const six: PublishedPort = { ...web, hostIp: '::' };
+    const claims = new Map([['x', claim({ host: 'b', ip6: 'fd00:42::2', published: [{ host: 'a', ports: [web, six] }, { host: 'b', ports: [six] }] })]]);
+    const twice = publications({ hosts, networks: new Map([[network.key, both]]), claims }, [endpoint({ ip6: 'fd00:42::2', published: [six] })], 'b');
+    expect(twice.mappings).toEqual([{ network: both, owner: `${network.key}/10.42.0.2`, ip: 'fd00:42::2', port: six }]);
+    const rules = portRules(twice, self);
+    expect(rules).toContain('ip6 daddr != ::1 fib daddr type local tcp dport 8080 dnat to [fd00:42::2]:80');
+    expect(rules).toContain(`ip6 saddr fd00:42::2 ip6 daddr != fd00:42::/64 tcp sport 80 tcp flags & (syn | ack) != syn dup to ${hostAddress('a', 6)} device "cb00002a" drop`);
+    expect(rules).toContain(`ip saddr 10.42.0.2 ip daddr != 10.42.0.0/24 tcp sport 80 tcp flags & (syn | ack) != syn dup to ${hostAddress('a', 4)} device "cb00002a" drop`);
+    // its underlay is IPv4
+    expect(rules).toContain(`ip6 saddr { ::1, fd00:42::/64 } oifname "cb00002a" ct status dnat snat to ${hostAddress('b', 6)}`);
+    const at1 = { network: both, owner: 'x', ip: 'fd00:42::2', port: { ...web, hostIp: 'fd00::9' } };
+    expect(portRules({ mappings: [at1], returns: [] }, { ...self, address: 'fd00::2' })).toMatch(/ip6 daddr fd00::9 tcp dport 8080 [^]*snat to fd00::2\n/);
+    expect(portRules({ mappings: [at1], returns: [] }, self)).not.toContain('table ip coat-ports');
+  });
+
   it('knows hosts by addresses that are nobody else\'s', () => {
-    for (const name of ['a', 'h1', 'h2', 'x'.repeat(64)]) expect(isHostAddress(hostAddress(name))).toBe(true);
-    for (const address of ['10.42.0.2', '224.0.0.1', '239.1.2.3', '255.255.255.255', '24.0.0.1']) expect(isHostAddress(address)).toBe(false);
+    for (const name of ['a', 'h1', 'h2', 'x'.repeat(64)]) for (const family of [4, 6] as const) expect(isHostAddress(hostAddress(name, family))).toBe(true);
+    for (const address of ['10.42.0.2', '224.0.0.1', '239.1.2.3', '255.255.255.255', '24.0.0.1', '1001::1', 'fd00::1']) expect(isHostAddress(address)).toBe(false);
   });
 });
 
 describe("Docker's words", () => {
   const binding = { Proto: 6, IP: '', Port: 80, HostIP: '', HostPort: 8080, HostPortEnd: 8080 };
   it('are read', () => {
-    expect(readPorts([binding])).toEqual([{ proto: 'tcp', port: 80, hostPorts: [8080] }]);
-    expect(readPorts([{ Proto: 17, Port: 53 }])).toEqual([{ proto: 'udp', port: 53, hostPorts: [0] }]);
-    expect(readPorts([{ ...binding, HostIP: '::', HostPortEnd: 8082 }])).toEqual([{ proto: 'tcp', port: 80, hostPorts: [8080, 8081, 8082] }]);
-    expect(readPorts([{ ...binding, HostIP: '192.0.2.1' }])).toEqual([{ proto: 'tcp', port: 80, hostIp: '192.0.2.1', hostPorts: [8080] }]);
-    expect(() => readPorts([{ ...binding, Proto: 132 }])).toThrow(/TCP and UDP/);
-    expect(() => readPorts([{ ...binding, HostIP: 'fd00::1' }])).toThrow(/no port at an IPv6 address/);
+    expect(readPorts([binding], false)).toEqual([{ proto: 'tcp', port: 80, hostIps: [undefined], hostPorts: [8080] }]);
+    expect(readPorts([{ Proto: 17, Port: 53 }], true)).toEqual([{ proto: 'udp', port: 53, hostIps: [undefined, '::'], hostPorts: [0] }]);
+    expect(readPorts([{ ...binding, HostIP: '0.0.0.0', HostPortEnd: 8082 }], true)).toEqual([{ proto: 'tcp', port: 80, hostIps: [undefined], hostPorts: [8080, 8081, 8082] }]);
+    expect(readPorts([{ ...binding, HostIP: '192.0.2.1' }], false)).toEqual([{ proto: 'tcp', port: 80, hostIps: ['192.0.2.1'], hostPorts: [8080] }]);
+    expect(readPorts([{ ...binding, HostIP: 'FD00:0::1' }, { ...binding, HostIP: '::' }], true).map(({ hostIps }) => hostIps)).toEqual([['fd00::1'], ['::']]);
+    expect(() => readPorts([{ ...binding, Proto: 132 }], true)).toThrow(/TCP and UDP/);
+    expect(() => readPorts([{ ...binding, HostIP: '::1' }], true)).toThrow(/no port at ::1/);
+    expect(() => readPorts([{ ...binding, HostIP: '::' }], false)).toThrow(/the network has no IPv6, so port 80 cannot be reached at ::/);
   });
 
   it('become a part of the claim, in the order of the hosts', () => {
@@ -121,13 +140,13 @@ describe('ports that are held', () => {
     opened.push(server);
     return (server.address() as AddressInfo).port;
   }
-  const local = { port: 80, hostIp: '127.0.0.1' };
+  const local = { port: 80, hostIps: ['127.0.0.1'] };
 
   it('belong to one, until nobody wants them any more', async () => {
     const [mine, other] = [holds(), holds()];
-    const port = await mine.take('n/1', { ...local, proto: 'udp', hostPorts: [0] });
+    const [port] = (await mine.take('n/1', { ...local, proto: 'udp', hostPorts: [0] })) as [PublishedPort];
     const again = { ...local, proto: 'udp' as const, hostPorts: [port.hostPort] };
-    expect(await mine.take('n/1', again)).toEqual(port);
+    expect(await mine.take('n/1', again)).toEqual([port]);
     await expect(mine.take('n/2', again)).rejects.toThrow(/in use for the container at 1; choose another|in use for the container at 1/);
     await expect(other.take('n/3', again)).rejects.toThrow(`the port ${port.hostPort}/udp of this host is in use`);
     // its record may not be there yet
@@ -136,20 +155,31 @@ describe('ports that are held', () => {
     mine.settle([port]);
     await mine.keep([{ owner: 'n/1', port }]);
     await mine.keep([]);
-    expect(await other.take('n/3', again)).toEqual(port);
+    expect(await other.take('n/3', again)).toEqual([port]);
   });
 
   it('are the first that is free', async () => {
     const taken = await busy();
-    const { hostPort } = await holds().take('n/1', { ...local, proto: 'tcp', hostPorts: [taken, 0] });
-    expect(hostPort).not.toBe(taken);
+    const [port] = await holds().take('n/1', { ...local, proto: 'tcp', hostPorts: [taken, 0] });
+    expect(port!.hostPort).not.toBe(taken);
     await expect(holds().take('n/1', { ...local, proto: 'tcp', hostPorts: [taken, taken] })).rejects.toThrow(/in use/);
-    await expect(holds().take('n/1', { ...local, hostIp: '198.51.100.1', proto: 'tcp', hostPorts: [0] })).rejects.toThrow('this host has no address 198.51.100.1');
+    await expect(holds().take('n/1', { ...local, hostIps: ['198.51.100.1'], proto: 'tcp', hostPorts: [0] })).rejects.toThrow('this host has no address 198.51.100.1');
+  });
+
+  it.each(['tcp', 'udp'] as const)('of %s are the same at all addresses, or none', async (proto) => {
+    const everywhere = { proto, port: 80, hostIps: ['127.0.0.1', '::1'] };
+    const [four, six] = (await holds().take('n/1', { ...everywhere, hostPorts: [0] })) as [PublishedPort, PublishedPort];
+    expect([four, six]).toEqual([{ proto, port: 80, hostIp: '127.0.0.1', hostPort: four.hostPort }, { proto, port: 80, hostIp: '::1', hostPort: four.hostPort }]);
+    // free at one address is not enough, and nothing of it is kept
+    const [other, only] = [holds(), { proto, port: 80, hostIps: ['127.0.0.1'] }];
+    const [free] = await holds().take('n/2', { proto, port: 80, hostIps: ['::1'], hostPorts: [0] });
+    await expect(other.take('n/3', { ...everywhere, hostPorts: [free!.hostPort] })).rejects.toThrow(`the port ${free!.hostPort}/${proto} of this host is in use`);
+    expect(await holds().take('n/4', { ...only, hostPorts: [free!.hostPort] })).toHaveLength(1);
   });
 
   it('are let go with what was not to be, and come back when they can', async () => {
     const [mine, socket] = [holds(), createSocket('udp4')];
-    const port = await mine.take('n/1', { ...local, proto: 'udp', hostPorts: [0] });
+    const [port] = (await mine.take('n/1', { ...local, proto: 'udp', hostPorts: [0] })) as [PublishedPort];
     mine.drop([port]);
     socket.bind(port.hostPort, '127.0.0.1');
     await once(socket, 'listening');

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { daemonJson, hostsFile } from '../../../lab/disk.ts';
 import { isNetnsOf, netnsName } from '../../../lab/places.ts';
-import { checkName, parseCgroup, parseEngines, parseHosts, parseRate, planHosts, switchAddress, type LabSpec } from '../../../lab/spec.ts';
+import { checkName, parseCgroup, parseEngines, parseHosts, parseRate, parseStores, planHosts, switchAddress, type LabSpec } from '../../../lab/spec.ts';
 import { statusText } from '../../../lab/status.ts';
 import { pickSubnet } from '../../../lab/subnet.ts';
 
@@ -15,6 +15,11 @@ describe('what is asked for', () => {
     expect(parseEngines('26')).toEqual([26]);
     expect(parseEngines('28, 26')).toEqual([28, 26]);
     for (const text of ['', '27', '26,', '26.1']) expect(() => parseEngines(text)).toThrow(expect.objectContaining({ code: 'lab-engine' }));
+  });
+
+  test('stores are a list of known ones', () => {
+    expect(parseStores('containerd, overlay2')).toEqual(['containerd', 'overlay2']);
+    for (const text of ['', 'btrfs', 'overlay2,']) expect(() => parseStores(text)).toThrow(expect.objectContaining({ code: 'lab-store' }));
   });
 
   test('hosts are a number that fits into the subnet', () => {
@@ -34,11 +39,11 @@ describe('what is asked for', () => {
 });
 
 describe('a plan', () => {
-  test('gives hosts names, addresses and engines in turn', () => {
-    expect(planHosts(3, [26, 28], 7)).toEqual([
-      { name: 'h1', address: '10.213.7.1', engine: 26 },
-      { name: 'h2', address: '10.213.7.2', engine: 28 },
-      { name: 'h3', address: '10.213.7.3', engine: 26 },
+  test('gives hosts names, addresses, engines and stores in turn', () => {
+    expect(planHosts(3, [26, 28], 7, ['containerd', 'overlay2', 'overlay2'])).toEqual([
+      { name: 'h1', address: '10.213.7.1', engine: 26, store: 'containerd' },
+      { name: 'h2', address: '10.213.7.2', engine: 28, store: 'overlay2' },
+      { name: 'h3', address: '10.213.7.3', engine: 26, store: 'overlay2' },
     ]);
   });
 

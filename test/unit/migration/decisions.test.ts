@@ -11,7 +11,7 @@ const inspect = (change: { State?: object; HostConfig?: object; Mounts?: Inspect
   Image: 'sha256:1',
   State: { Status: 'running', Running: true, Paused: false, Restarting: false, Pid: 7, ...change.State },
   Config: { Image: 'api:1', Hostname: 'abcdef012345', Tty: false, OpenStdin: false, Env: ['A=b'], Labels: { x: 'y' } },
-  HostConfig: { NetworkMode: 'shop', PidMode: '', IpcMode: 'private', UsernsMode: '', Privileged: false, AutoRemove: false, RestartPolicy: { Name: 'no' }, Devices: [], DeviceRequests: null, Runtime: 'runc', Memory: 5, ...change.HostConfig },
+  HostConfig: { NetworkMode: 'shop', PidMode: '', IpcMode: 'private', UsernsMode: '', Privileged: false, AutoRemove: false, RestartPolicy: { Name: 'no' }, Devices: [], DeviceRequests: null, Runtime: 'runc', LogConfig: { Type: 'json-file', Config: {} }, Memory: 5, ...change.HostConfig },
   Mounts: change.Mounts ?? [],
   GraphDriver: change.GraphDriver ?? { Name: 'overlay2', Data: { UpperDir: '/u' } },
   NetworkSettings: {
@@ -22,7 +22,7 @@ const inspect = (change: { State?: object; HostConfig?: object; Mounts?: Inspect
 });
 
 const source = (change: Partial<SourceFacts> = {}): SourceFacts => ({
-  self: 'h1', to: 'h2', hosts: ['h1', 'h2'], ref: 'api', inspect: inspect(), coatNetworks: new Set(['shop']), undumpable: [], nameless: { bytes: 0, linked: undefined }, behindLink: undefined, limitsReadable: true, criu: { version: '4.2.1' }, kernel: '6.18.1', imageThere: true, volumes: [], how: 'copy', ...change,
+  self: 'h1', to: 'h2', hosts: ['h1', 'h2'], ref: 'api', inspect: inspect(), coatNetworks: new Set(['shop']), undumpable: [], nameless: { bytes: 0, linked: undefined }, stopped: false, limitsReadable: true, criu: { version: '4.2.1' }, kernel: '6.18.1', imageThere: true, volumes: [], how: 'copy', ...change,
 });
 
 describe('what the source refuses', () => {
@@ -41,13 +41,13 @@ describe('what the source refuses', () => {
     ['no-coat-network', { inspect: inspect({ networks: [] }) }],
     ['foreign-network', { inspect: inspect({ networks: ['shop', 'bridge'] }) }],
     ['volume', { how: 'refuse', volumes: [{ volume: { Name: 'data', Driver: 'local', Mountpoint: '/v', Labels: null, Options: null }, others: [] }] }],
-    ['storage-driver', { inspect: inspect({ GraphDriver: { Name: 'overlayfs', Data: null } }) }],
+    ['storage-driver', { inspect: inspect({ GraphDriver: { Name: 'btrfs', Data: null } }) }],
     ['no-criu', { criu: { problem: 'not found' } }],
     ['old-criu', { criu: { version: '4.1.1' } }],
     ['undumpable', { undumpable: ['io_uring'] }],
     ['deleted-link', { nameless: { bytes: 0, linked: '/srv/a' } }],
     ['deleted-files', { nameless: { bytes: 2 ** 30, linked: undefined } }],
-    ['mount-behind-link', { behindLink: '/sbin/docker-init' }],
+    ['stopped-process', { stopped: true }],
     ['no-sys-resource', { limitsReadable: false }],
     ['image-gone', { imageThere: false }],
   ])('%s', (code, change) => {
@@ -57,14 +57,15 @@ describe('what the source refuses', () => {
     expect(refusal?.message).not.toContain('undefined');
   });
 
-  test('and nothing else', () => {
+  test('and nothing else, in whichever of the two stores', () => {
+    expect(refusalAtSource(source({ inspect: inspect({ GraphDriver: { Name: 'overlayfs', Data: null } }) }))).toBeUndefined();
     expect(refusalAtSource(source())).toBeUndefined();
   });
 });
 
 const destination = (change: Partial<DestinationFacts> = {}): DestinationFacts => ({
   self: 'h2',
-  offer: { container: 'api', image: { id: 'i', ref: 'r' }, networks: [{ name: 'shop', network: '10.42.0.0-24' }], binds: [], storage: 'overlay2', architecture: 'x64', cpu: ['avx2'], memory: 1000, volumes: [], room: { layer: 1, volumes: 0, image: 0 } },
+  offer: { container: 'api', image: { id: 'i', ref: 'r', content: 'c', layers: [], digests: [], created: 0 }, networks: [{ name: 'shop', network: '10.42.0.0-24' }], binds: [], architecture: 'x64', cpu: ['avx2'], memory: 1000, volumes: [], room: { layer: 1, volumes: 0, image: 0 } },
   nameTaken: false, runtimes: ['runc', 'coat'], storage: 'overlay2', api: '1.44', architecture: 'x64', cpu: ['avx2', 'avx512f'], networks: new Set(['10.42.0.0-24']), missingBinds: [], volumes: new Map(), volumeDrivers: ['local'], disk: { missing: 0, free: 1e9 }, memoryAvailable: 1e9, criu: { version: '4.2' }, kernel: '6.18', ...change,
 });
 
@@ -72,7 +73,7 @@ describe('what the destination refuses', () => {
   test.each<[string, Partial<DestinationFacts>]>([
     ['name-taken', { nameTaken: true }],
     ['no-runtime', { runtimes: ['runc'] }],
-    ['storage-differs', { storage: 'overlayfs' }],
+    ['storage-differs', { storage: 'zfs' }],
     ['one-network', { api: '1.43', offer: { ...destination().offer, networks: ['a', 'b'].map((name) => ({ name, network: '10.42.0.0-24' })) } }],
     ['architecture', { architecture: 'arm64' }],
     ['cpu', { cpu: ['sse2'] }],
@@ -87,7 +88,8 @@ describe('what the destination refuses', () => {
     expect(refusal?.hint).toBeTruthy();
   });
 
-  test('and nothing else', () => {
+  test('and nothing else, in whichever of the two stores', () => {
+    expect(refusalAtDestination(destination({ storage: 'overlayfs' }))).toBeUndefined();
     expect(refusalAtDestination(destination())).toBeUndefined();
   });
 });
@@ -99,7 +101,7 @@ test('CRIU before 4.2 is fine on kernels before 6.16', () => {
 });
 
 test('the destination creates the same container with every address pinned', () => {
-  const body = destinationBody(inspect());
+  const body = destinationBody(inspect(), false);
   expect(body).toMatchObject({ Hostname: 'abcdef012345', Env: ['A=b'], Labels: { x: 'y' }, HostConfig: { Memory: 5, Runtime: 'coat' } });
   expect(body['NetworkingConfig']).toEqual({
     EndpointsConfig: { shop: { IPAMConfig: { IPv4Address: '10.42.0.2' }, MacAddress: '02:42:0a:2a:00:02', Links: null, Aliases: ['web'], DriverOpts: null } },
@@ -107,7 +109,7 @@ test('the destination creates the same container with every address pinned', () 
 });
 
 test("a network that is named by its engine's id gets its name", () => {
-  const body = destinationBody({ ...inspect({ HostConfig: { NetworkMode: 'e9a5' } }), NetworkSettings: { Networks: { shop: { ...inspect().NetworkSettings.Networks['shop']!, NetworkID: 'e9a5' } } } });
+  const body = destinationBody({ ...inspect({ HostConfig: { NetworkMode: 'e9a5' } }), NetworkSettings: { Networks: { shop: { ...inspect().NetworkSettings.Networks['shop']!, NetworkID: 'e9a5' } } } }, false);
   expect(body['HostConfig']).toMatchObject({ NetworkMode: 'shop' });
 });
 

@@ -1,0 +1,132 @@
+import { CoatError } from '../host/errors.ts';
+import { formatAddress } from '../ipam/address.ts';
+import { libc, type LibC } from './libc.ts';
+import type { Datagram } from './packets.ts';
+
+/** asm-generic/unistd.h, and the same on x64. */
+const [PIDFD_OPEN, PIDFD_GETFD] = [434, 438];
+/** sys/socket.h, netinet/in.h, linux/in6.h, linux/udp.h: the same on x64 and arm64. */
+const [SOL_SOCKET, IPPROTO_IP, IPPROTO_UDP, IPPROTO_IPV6] = [1, 0, 17, 41];
+const SO_PEEK_OFF = 42;
+const [MSG_PEEK, MSG_TRUNC, MSG_DONTWAIT] = [0x02, 0x20, 0x40];
+const EAGAIN = 11;
+const LARGEST = 65_536;
+/** The least that the kernel takes for a datagram, bytes. */
+const LEAST_ROOM = 64;
+
+/** What a socket is told, so that each datagram comes with it, and what it comes as. Sockets of IPv6 get IPv4's too. */
+const TELLS = [
+  { level: IPPROTO_IP, name: 8 }, // IP_PKTINFO
+  { level: IPPROTO_IP, name: 12 }, // IP_RECVTTL
+  { level: IPPROTO_IP, name: 13 }, // IP_RECVTOS
+  { level: IPPROTO_IPV6, name: 49 }, // IPV6_RECVPKTINFO
+  { level: IPPROTO_IPV6, name: 51 }, // IPV6_RECVHOPLIMIT
+  { level: IPPROTO_IPV6, name: 66 }, // IPV6_RECVTCLASS
+] as const;
+
+/**
+ * All datagrams in the queue of another process's UDP socket, which stay in it: recv(2), MSG_PEEK, from one to the next by SO_PEEK_OFF
+ * (socket(7)). An empty one is seen once only, as the kernel passes over it afterwards (net/core/datagram.c, __skb_try_recv_from_queue). The socket comes by pidfd_getfd(2) and is the process's own, so what it is told for this is taken back. Nobody else may use it meanwhile.
+ *
+ * @param room what the queue takes, bytes; it has no more datagrams than have room in it
+ * @throws CoatError `no-socket`, `not-read`
+ */
+export async function peekAll({ pid, fd }: { pid: number; fd: number }, { port, room }: { port: number; room: number }): Promise<Datagram[]> {
+  const c = await libc();
+  const process = c.syscall(PIDFD_OPEN, pid, 0, 0);
+  if (process < 0) throw new CoatError('no-socket', `process ${pid} cannot be opened: error ${c.errno()}`);
+  const socket = c.syscall(PIDFD_GETFD, process, fd, 0);
+  const error = c.errno();
+  c.close(process);
+  if (socket < 0) throw new CoatError('no-socket', `a socket of process ${pid} cannot be had: error ${error}`);
+  const told: (() => void)[] = [];
+  try {
+    // one of IPv4 refuses what is IPv6's
+    for (const { level, name } of TELLS) told.push(tell(c, socket, level, name, 1));
+    told.push(tell(c, socket, SOL_SOCKET, SO_PEEK_OFF, 0));
+    return [...queueOf(c, socket, Math.ceil(room / LEAST_ROOM))].flatMap((message) => datagramsOf(message, port));
+  } finally {
+    for (const undo of told) undo();
+    c.close(socket);
+  }
+}
+
+/** Sets an option that is a number. @returns how it is put back */
+function tell(c: LibC, socket: number, level: number, name: number, value: number): () => void {
+  const number = (of: number): Buffer => {
+    const bytes = Buffer.alloc(4);
+    bytes.writeInt32LE(of);
+    return bytes;
+  };
+  const before = number(0);
+  if (c.getsockopt(socket, level, name, before, number(4)) !== 0 || before.readInt32LE() === value) return () => undefined;
+  c.setsockopt(socket, level, name, number(value), 4);
+  return () => void c.setsockopt(socket, level, name, before, 4);
+}
+
+interface Message {
+  sender: Buffer;
+  data: Buffer;
+  /** What came with it, by level and type. */
+  beside: Map<string, Buffer>;
+}
+
+function* queueOf(c: LibC, socket: number, most: number): Generator<Message> {
+  const [sender, data, control, vector, header] = [28, LARGEST, 512, 16, 56].map((size) => Buffer.alloc(size)) as [Buffer, Buffer, Buffer, Buffer, Buffer];
+  vector.writeBigUInt64LE(c.address(data), 0);
+  vector.writeBigUInt64LE(BigInt(data.length), 8);
+  for (let count = 0, refusals = 0; ; count += 1) {
+    // struct msghdr, of which the kernel changes what it has filled
+    header.writeBigUInt64LE(c.address(sender), 0);
+    header.writeUInt32LE(sender.length, 8);
+    header.writeBigUInt64LE(c.address(vector), 16);
+    header.writeBigUInt64LE(1n, 24);
+    header.writeBigUInt64LE(c.address(control), 32);
+    header.writeBigUInt64LE(BigInt(control.length), 40);
+    const length = Number(c.recvmsg(socket, header, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT));
+    if (length < 0 && c.errno() === EAGAIN) return;
+    // what a peer's host has answered to something sent earlier is told first, once
+    if (length < 0 && refusals++ === 0) continue;
+    if (length < 0 || count > most) throw new CoatError('not-read', `a queue cannot be read: ${length < 0 ? `error ${c.errno()}` : 'it has no end'}`);
+    yield { sender: Buffer.from(sender), data: Buffer.from(data.subarray(0, length)), beside: controlMessages(control.subarray(0, Number(header.readBigUInt64LE(40)))) };
+  }
+}
+
+/** cmsg(3): length with the header, level, type, and the next at a multiple of eight. */
+function controlMessages(bytes: Buffer): Map<string, Buffer> {
+  const found = new Map<string, Buffer>();
+  for (let at = 0; at + 16 <= bytes.length; ) {
+    const length = Number(bytes.readBigUInt64LE(at));
+    if (length < 16) break;
+    found.set(`${bytes.readInt32LE(at + 8)} ${bytes.readInt32LE(at + 12)}`, Buffer.from(bytes.subarray(at + 16, at + length)));
+    at += Math.ceil(length / 8) * 8;
+  }
+  return found;
+}
+
+/** Mostly one: a socket with UDP_GRO (udp(7)) gets several of one size together. */
+function datagramsOf({ sender, data, beside }: Message, port: number): Datagram[] {
+  const had = (level: number, type: number): Buffer | undefined => beside.get(`${level} ${type}`);
+  // IP_PKTINFO, IPV6_PKTINFO: struct in_pktinfo has two numbers before the address
+  const to = had(IPPROTO_IP, 8)?.subarray(8, 12) ?? had(IPPROTO_IPV6, 50)?.subarray(0, 16);
+  if (to === undefined) throw new CoatError('not-read', 'a datagram does not say where it went');
+  const six = sender.readUInt16LE(0) !== 2;
+  const numberOf = (bytes: Buffer | undefined): number | undefined => bytes && (bytes.length >= 4 ? bytes.readInt32LE() : bytes[0]);
+  const about = {
+    from: textOf(six ? sender.subarray(8, 24) : sender.subarray(4, 8)),
+    fromPort: sender.readUInt16BE(2),
+    to: textOf(to),
+    toPort: port,
+    traffic: numberOf(had(IPPROTO_IP, 1) ?? had(IPPROTO_IPV6, 67)) ?? 0,
+    hops: numberOf(had(IPPROTO_IP, 2) ?? had(IPPROTO_IPV6, 52)) ?? 64,
+  };
+  const size = numberOf(had(IPPROTO_UDP, 104)) ?? data.length;
+  const count = Math.max(1, Math.ceil(data.length / Math.max(1, size)));
+  return Array.from({ length: count }, (_, index) => ({ ...about, data: data.subarray(index * size, (index + 1) * size) }));
+}
+
+/** An IPv4 address in its IPv6 form is one of IPv4. */
+function textOf(bytes: Buffer): string {
+  const number = BigInt(`0x${bytes.toString('hex')}`);
+  return formatAddress(bytes.length === 4 ? number + 0xffff00000000n : number);
+}
