@@ -120,6 +120,17 @@ const unless = <T>(code: string, otherwise: T) => (error: unknown): T => {
 };
 
 /**
+ * Waits until memory that is at the destination is in its place there, so that the container can move on. It needs nothing from here, and a
+ * destination that does not answer is not waited for.
+ */
+export async function placed({ peers }: Pick<MoverDependencies, 'peers'>, { id, peer }: SourceEntry): Promise<PagesOutcome> {
+  for (; ; await sleep(ASK_EVERY_MS)) {
+    const { pages } = await peers.get(peer).call<Outcome>('/v1/moves/outcome', { id }, { timeout: 5_000 }).catch((): Partial<Outcome> => ({}));
+    if (pages !== 'here') return pages === 'fetching' ? 'whole' : (pages ?? 'whole');
+  }
+}
+
+/**
  * Waits until the destination has all memory of a container, or has lost it: takes as long as it takes, since the source must
  * not thaw whatever happens.
  */

@@ -7,7 +7,7 @@ import { addressOf, announce, changeClaim, keepHere, redirect, withdraw } from '
 import { Departure, endAtSource } from './departure.ts';
 import type { PagesOutcome } from './fetch.ts';
 import type { JournalEntry } from './journal.ts';
-import { lend, type Lenders } from './lend.ts';
+import { lend, type Lenders, placed } from './lend.ts';
 import { judge, stoppedMeanwhile } from './meddling.ts';
 import { Patience } from './patience.ts';
 import { type Plan, planMove } from './plan.ts';
@@ -305,6 +305,8 @@ export class Move {
     for (const signal of this.#signals) await this.#deps.peers.get(entry.peer).call('/v1/moves/signal', { id: this.id, signal });
     for (const complaint of await endAtSource(this.#deps, plan.container, entry)) this.#warn(complaint);
     await departure.cleanUp();
+    const pages = plan.strategy === 'cold' ? 'whole' : await placed(this.#deps, entry);
+    if (pages !== 'whole') this.#warn(`${plan.name} was ended on ${entry.peer}, as its memory could not be put in its place there: ${pages.replace(/^lost /, '')}`);
     await this.#deps.peers.get(entry.peer).call('/v1/moves/finish', { id: this.id });
     await this.#deps.journal.remove(this.id);
   }
