@@ -1,7 +1,27 @@
 import { closeSync, openSync, writeSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
 import { CoatError } from '../../driver/host/errors.ts';
+import type { Drain, Peer } from '../agent/peer.ts';
+import type { HostSide } from '../criu/host.ts';
 import type { PageRequest } from '../criu/pageserver.ts';
+import { MEMORY } from './ahead.ts';
 import { bytesOf, decodeHead, HEAD } from '../transfer/pages.ts';
+
+/**
+ * Takes the memory of a container in that still runs at the source. Resolves when it may be sent.
+ *
+ * @param directory of the restore, on the host
+ * @param id of the move
+ */
+export async function takeAhead(host: HostSide, directory: string, source: Peer, id: string): Promise<Drain> {
+  const place = host.path(`${directory}/${MEMORY}`);
+  await mkdir(place);
+  const intake = new PageIntake(place);
+  const way = await source.drain(`/v1/moves/memory?id=${id}`, (bytes) => intake.take(bytes));
+  const ended = way.ended.then(() => intake.end()).finally(() => intake.close());
+  ended.catch(() => undefined);
+  return { ended, destroy: (error) => way.destroy(error) };
+}
 
 /**
  * Takes pages that come ahead of a container, in pieces of any size, and puts each at its own address in the file of its process; what comes

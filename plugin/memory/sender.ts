@@ -87,7 +87,7 @@ export class MemorySender {
    */
   async finish(patience: number | undefined): Promise<AheadImage> {
     const kept = new Map<number, Ranges>();
-    for (const [pid, { inner, proc, tracker, sent, left }] of this.#followed) {
+    for (const [pid, { inner, tracker, sent, left }] of this.#followed) {
       try {
         kept.set(inner, subtract(sent, union(left, await tracker.rest())));
       } catch (error) {

@@ -80,12 +80,12 @@ export class Userfault implements Disposable {
   }
 }
 
-function takeOver({ syscall, errno }: LibC, pid: number, inside: number): number {
-  const process = syscall(SYS.pidfd_open, pid, 0, 0);
-  if (process < 0) throw new Error(`pidfd_open of process ${pid}: error ${errno()}`);
+function takeOver(c: LibC, pid: number, inside: number): number {
+  const process = c.syscall(SYS.pidfd_open, pid, 0, 0);
+  if (process < 0) throw new Error(`pidfd_open of process ${pid}: error ${c.errno()}`);
   try {
-    const fd = syscall(SYS.pidfd_getfd, process, inside, 0);
-    if (fd < 0) throw new Error(`pidfd_getfd of process ${pid}: error ${errno()}`);
+    const fd = c.syscall(SYS.pidfd_getfd, process, inside, 0);
+    if (fd < 0) throw new Error(`pidfd_getfd of process ${pid}: error ${c.errno()}`);
     return fd;
   } finally {
     closeSync(process);

@@ -1,6 +1,7 @@
 import { mkdir, readFile, unlink, writeFile } from 'node:fs/promises';
 import type { Duplex, Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { attempt } from '../../driver/host/attempt.ts';
 import { CoatError, explain } from '../../driver/host/errors.ts';
 import type { Datagram } from '../../driver/kernel/packets.ts';
 import { restoreActions, writeActions } from '../criu/actions.ts';
@@ -12,9 +13,9 @@ import { giveUpPages, LazyPages, pagerAlive, pagesGo, pagesHere } from '../criu/
 import { lastErrors } from '../criu/log.ts';
 import type { HostSide } from '../criu/host.ts';
 import { mountMemory, PAGES, releaseMemory, reserveMemory, unmountMemory } from '../criu/memory.ts';
-import { MEMORY } from '../memory/ahead.ts';
-import { PageIntake } from '../memory/intake.ts';
+import { takeAhead } from '../memory/intake.ts';
 import { runSetKey } from '../criu/setkey.ts';
+import { setSysctl } from '../criu/sysctl.ts';
 import { criuOnPath } from '../criu/wrapper.ts';
 import type { Layer } from '../engine/layers.ts';
 import type { Drain } from '../agent/peer.ts';
@@ -30,6 +31,7 @@ import { engineDirectory, placeOfLog } from './log/place.ts';
 import { keepLog } from './log/receive.ts';
 import type { MoverDependencies } from './ports.ts';
 import type { Arrival as Landed, Preparation } from './protocol.ts';
+import { endsWith } from './started.ts';
 import { applyRemovals, type Delta } from '../transfer/delta.ts';
 import { empty } from './lodging.ts';
 import { Timeline } from './timeline.ts';
@@ -67,8 +69,7 @@ export class Arrival {
   #inventory: Inventory | undefined;
   #way: Drain | undefined;
   /** Memory that comes while the container still runs at the source. */
-  #aheadWay: Drain | undefined;
-  #ahead: Promise<void> | undefined;
+  #ahead: Drain | undefined;
   #started: Promise<void> | undefined;
   #pages: LazyPages | undefined;
   /** Where its pages will come from. */
@@ -135,14 +136,9 @@ export class Arrival {
 
   /** Takes memory in while the container still runs at the source. Resolves when it may be sent. */
   async ahead(): Promise<void> {
-    const { host, peers } = this.#deps;
     const { id, source } = this.#preparation;
     await this.#mounted();
-    await mkdir(host.path(`${this.#directory}/${MEMORY}`));
-    const intake = new PageIntake(host.path(`${this.#directory}/${MEMORY}`));
-    this.#aheadWay = await peers.get(source).drain(`/v1/moves/memory?id=${id}`, (bytes) => intake.take(bytes));
-    this.#ahead = this.#aheadWay.ended.then(() => intake.end()).finally(() => intake.close());
-    this.#ahead.catch(() => undefined);
+    this.#ahead = await takeAhead(this.#deps.host, this.#directory, this.#deps.peers.get(source), id);
   }
 
   /** Plumbs and holds the endpoints, and takes `docker start` as far as it goes without the container's memory. */
@@ -222,13 +218,13 @@ export class Arrival {
   /** Of images that are not whole yet no more is taken. */
   stopReceiving(): void {
     this.#way?.destroy();
-    this.#aheadWay?.destroy();
+    this.#ahead?.destroy();
   }
 
   /** Waits for everything, and restores it. When this returns the container runs here, unheard: its frames are held. */
   async restore(): Promise<Pick<Landed, 'memory' | 'state' | 'pages' | 'warning'>> {
     const received = (await this.#images) ?? {};
-    await this.#ahead;
+    await this.#ahead?.ended;
     if (received[DATAGRAMS] !== undefined) this.#unread = await readUnread(this.#deps.host, `${this.#directory}/images`);
     if (this.#pages) {
       await this.timeline.step('ready for memory', () => this.#pages!.ready(Object.keys(received), this.#heldInventory));
@@ -397,27 +393,4 @@ export class Arrival {
 /** From now on coat-runc has to do with the container no more, which may end and start as any. */
 export async function closeDoor(host: HostSide, containerId: string): Promise<void> {
   await unlink(host.path(`${restoreDirectory(containerId)}/events`)).catch(() => undefined);
-}
-
-function attempt<T>(work: () => T): T | undefined {
-  try {
-    return work();
-  } catch {
-    return undefined;
-  }
-}
-
-/** One setting of a network namespace, as sysctl(8) spells it. */
-async function setSysctl(host: HostSide, netns: string, name: string, value: string): Promise<void> {
-  await host.run(['tee', `/proc/sys/${name.replaceAll('.', '/')}`], { netns, input: value });
-}
-
-/** Rejects when `started` does, and never resolves. */
-function endsWith(started: Promise<void>): Promise<never> {
-  return started.then(
-    () => new Promise<never>(() => undefined),
-    (cause: unknown) => {
-      throw new CoatError('start-failed', 'the engine could not start the container', { cause });
-    },
-  );
 }

@@ -9,7 +9,8 @@ import type { MoverDependencies } from './ports.ts';
 import { nameOf } from './preflight.ts';
 import { newId, Receiver } from './receive.ts';
 import { recoverSource } from './recover.ts';
-import { asProblem, Move } from './send.ts';
+import { asProblem } from './problem.ts';
+import { Move } from './send.ts';
 
 /** A container as a host has it. */
 export interface Found {

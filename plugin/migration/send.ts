@@ -12,6 +12,7 @@ import { judge, stoppedMeanwhile } from './meddling.ts';
 import { Patience } from './patience.ts';
 import { type Plan, planMove } from './plan.ts';
 import type { MoverDependencies } from './ports.ts';
+import { asProblem } from './problem.ts';
 import type { Arrival, Outcome, Preparation } from './protocol.ts';
 import { recoverSource, seeWithdrawn } from './recover.ts';
 import { redirectEverywhere } from './redirect.ts';
@@ -362,15 +363,4 @@ async function allOf(work: Promise<unknown>[]): Promise<void> {
 function restarts({ HostConfig }: Plan['inspect']): boolean {
   const name = HostConfig.RestartPolicy?.Name;
   return name !== undefined && name !== '' && name !== 'no';
-}
-
-export function asProblem(error: unknown): { code: string; message: string; hint?: string } {
-  const { code, hint } = error as { code?: unknown; hint?: unknown };
-  const said = error instanceof CoatError ? error.message : explain(error);
-  return {
-    code: typeof code === 'string' ? code : 'failed',
-    // one sentence on one line; its causes are in the log
-    message: error instanceof Error && error.name === 'AbortError' ? 'the migration was cancelled' : said.replace(/\s*\n\s*/g, ' '),
-    ...(typeof hint === 'string' ? { hint } : {}),
-  };
 }
