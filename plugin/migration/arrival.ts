@@ -1,4 +1,4 @@
-import { mkdir, readFile, unlink, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import type { Duplex, Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { attempt } from '../../driver/host/attempt.ts';
@@ -10,8 +10,6 @@ import { Door } from '../criu/door.ts';
 import { DESCRIPTORS, LAZY_FLAG, sharedFlags } from '../criu/dump.ts';
 import { Inventory, INVENTORY } from '../criu/inventory.ts';
 import { giveUpPages, LazyPages, pagerAlive, pagesGo, pagesHere } from '../criu/lazy.ts';
-import { lastErrors } from '../criu/log.ts';
-import type { HostSide } from '../criu/host.ts';
 import { mountMemory, PAGES, releaseMemory, reserveMemory, unmountMemory } from '../criu/memory.ts';
 import { takeAhead } from '../memory/intake.ts';
 import { runSetKey } from '../criu/setkey.ts';
@@ -20,7 +18,7 @@ import { criuOnPath } from '../criu/wrapper.ts';
 import type { Layer } from '../engine/layers.ts';
 import type { Drain } from '../agent/peer.ts';
 import type { Inspect } from '../engine/containers.ts';
-import { isPages, type Sizes } from '../transfer/follow.ts';
+import { type Sizes, totals } from '../transfer/follow.ts';
 import { Intake } from '../transfer/intake.ts';
 import { Reader, readHead } from '../transfer/reader.ts';
 import { unpack } from '../transfer/tar.ts';
@@ -29,13 +27,14 @@ import { fetchPages, type PagesOutcome } from './fetch.ts';
 import { keepInit, realSources } from './inits.ts';
 import { engineDirectory, placeOfLog } from './log/place.ts';
 import { keepLog } from './log/receive.ts';
+import { closeDoor, netnsPath, restoreDirectory } from './places.ts';
 import type { MoverDependencies } from './ports.ts';
 import type { Arrival as Landed, Preparation } from './protocol.ts';
-import { endsWith } from './started.ts';
+import { endsWith, restoreFailed } from './started.ts';
 import { applyRemovals, type Delta } from '../transfer/delta.ts';
 import { empty } from './lodging.ts';
 import { Timeline } from './timeline.ts';
-import { byEndpoint, DATAGRAMS, readUnread } from './unread.ts';
+import { notPutIn, byEndpoint, DATAGRAMS, readUnread } from './unread.ts';
 
 /** How long the engine may take from `docker start` to calling the runtime, in ms. */
 const RUNTIME_CALLED_MS = 30_000;
@@ -45,9 +44,6 @@ const RESTORE_MS_PER_MIB = 20;
 /** How long the engine's own words about a restore that failed are waited for, ms. */
 const ENGINE_SAYS_MS = 3_000;
 
-/** Where the host has what an arriving container needs; coat-runc looks there. */
-export const restoreDirectory = (containerId: string): string => `/run/coat/restore/${containerId}`;
-export const netnsPath = (name: string): string => `/run/coat/netns/${name}`;
 /** Memory taken ahead, for the images and for what CRIU makes of them. */
 const RESERVES = [`${PAGES}/reserved-images`, `${PAGES}/reserved-restore`] as const;
 
@@ -233,10 +229,8 @@ export class Arrival {
     }
     releaseMemory(this.#deps.host, `${this.#directory}/${RESERVES[1]}`);
     await this.timeline.step('restore', () => this.#offering(() => this.#restored()));
-    const total = (pages: boolean): number => Object.keys(received).reduce((sum, name) => sum + (isPages(name) === pages ? received[name]! : 0), 0);
     const pages = this.lazy ? (pagesHere(this.#deps.host, this.#directory) ? 'here' : 'fetching') : undefined;
-    const lost = this.#undelivered;
-    return { memory: total(true), state: total(false), pages, ...(lost > 0 ? { warning: `${lost} ${lost === 1 ? 'datagram' : 'datagrams'} that had come and ${lost === 1 ? 'was' : 'were'} not read yet could not be put in again` } : {}) };
+    return { ...totals(received), pages, ...notPutIn(this.#undelivered) };
   }
 
   /**
@@ -380,17 +374,8 @@ export class Arrival {
   #layers: Layer | undefined;
 
   async #restoreFailed(why: unknown): Promise<CoatError> {
-    const log = await readFile(this.#deps.host.path(`${this.#directory}/work/restore.log`), 'utf8').catch(() => '');
     // the engine may itself wait for what has just failed
     const cause = await Promise.race([this.#started?.then(() => undefined, (error: unknown) => error), sleep(ENGINE_SAYS_MS, undefined, { ref: false })]);
-    return new CoatError('restore-failed', `CRIU could not restore the container on ${this.#deps.self}: ${lastErrors(log) || explain(why)}`, {
-      hint: 'the container goes on at the source',
-      cause,
-    });
+    return restoreFailed(this.#deps.host, this.#deps.self, this.#directory, why, cause);
   }
-}
-
-/** From now on coat-runc has to do with the container no more, which may end and start as any. */
-export async function closeDoor(host: HostSide, containerId: string): Promise<void> {
-  await unlink(host.path(`${restoreDirectory(containerId)}/events`)).catch(() => undefined);
 }

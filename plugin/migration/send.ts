@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CoatError, explain } from '../../driver/host/errors.ts';
+import { allOf } from '../../driver/host/all.ts';
 import { Undo } from '../../driver/host/undo.ts';
 import type { MigrationEvent, MigrationRequest, Phase, Report, Strategy } from '../agent/api.ts';
 import { addressOf, announce, changeClaim, keepHere, redirect, withdraw } from './claims.ts';
@@ -16,7 +17,7 @@ import { asProblem } from './problem.ts';
 import type { Arrival, Outcome, Preparation } from './protocol.ts';
 import { recoverSource, seeWithdrawn } from './recover.ts';
 import { redirectEverywhere } from './redirect.ts';
-import { destinationBody } from './spec.ts';
+import { destinationBody, restarts } from './spec.ts';
 import { Timeline } from './timeline.ts';
 
 /** How often a destination that may have committed is asked, ms. */
@@ -352,15 +353,4 @@ export class Move {
       warnings: this.#warnings,
     };
   }
-}
-
-/** Like Promise.all, but nothing is still under way when it throws: what comes next takes these things back. */
-async function allOf(work: Promise<unknown>[]): Promise<void> {
-  await Promise.allSettled(work);
-  await Promise.all(work);
-}
-
-function restarts({ HostConfig }: Plan['inspect']): boolean {
-  const name = HostConfig.RestartPolicy?.Name;
-  return name !== undefined && name !== '' && name !== 'no';
 }

@@ -70,6 +70,12 @@ export function conclude(stream: Writable): void {
   stream.end(Buffer.from([0]));
 }
 
+/** Bytes of pages, and of all else. */
+export function totals(sizes: Sizes): { memory: number; state: number } {
+  const total = (pages: boolean): number => Object.entries(sizes).reduce((sum, [name, size]) => sum + (isPages(name) === pages ? size : 0), 0);
+  return { memory: total(true), state: total(false) };
+}
+
 export const isPages = (name: string): boolean => /^pages-\d+\.img$/.test(name);
 
 function openIfThere(path: string): number | undefined {
