@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
+import { agentAnswers, killAgent } from '../support/agent.ts';
 import { expectMoved, h1, h2, migrate, where } from '../support/hosts.ts';
-import { Memory } from '../support/memory.ts';
+import { journalSays, Memory } from '../support/memory.ts';
 import { scene } from '../support/scene.ts';
 
 const PRECOPY = ['--strategy', 'precopy'];
@@ -21,7 +22,29 @@ test('256 MiB go ahead of a container there and back, between both engines, and 
     expect(steps.find(({ name }) => name === 'send memory')!.blackout).toBe(false);
     expect(steps.map(({ name }) => name)).not.toContain('fetch pages');
     await peer.goesOn();
-    console.log(moved.report.blackout, steps.filter((s) => s.ms > 10).map((s) => `${s.host} ${s.name} ${Math.round(s.start)} ${Math.round(s.ms)} ${s.blackout}`).join('\n'), JSON.stringify(bytes));
   }
   await peer.unharmed();
 }));
+
+test('it forks when it has just arrived, and its child has all of its memory', scene(async (scene) => {
+  const memory = await Memory.make(scene, h1);
+  expectMoved(await migrate(h1, memory.server.name, 'h2', ...PRECOPY));
+  memory.server.host = h2;
+  await memory.intactInChild();
+  await memory.intact();
+}));
+
+test('the agent of the destination dies when the container has just arrived: its memory is put in its place all the same', scene(async (scene) => {
+  const memory = await Memory.make(scene, h1);
+  const peer = await scene.peer(memory.server);
+  const move = migrate(h1, memory.server.name, 'h2', ...PRECOPY);
+  await journalSays(h2, '"pages":"here"');
+  await killAgent(h2);
+  memory.server.host = h2;
+  await memory.intact();
+  await agentAnswers(h2);
+  expect((await move).report.outcome).toBe('migrated');
+  await memory.intact();
+  await peer.goesOn();
+  expect(await where(memory.server.name)).toEqual({ h2: 'running' });
+}), 120_000);
