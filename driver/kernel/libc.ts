@@ -1,7 +1,7 @@
 import type * as Everything from 'koffi';
 import { CoatError } from '../host/errors.ts';
 
-type Call = (...args: unknown[]) => number;
+export type Call = (...args: unknown[]) => number;
 
 /** What is called of the C library. Each returns -1 where it fails; then {@link LibC.errno} says why. */
 export interface LibC {
@@ -13,6 +13,11 @@ export interface LibC {
   recvmsg: Call;
   setsockopt: Call;
   getsockopt: Call;
+  ioctl: Call;
+  waitpid: Call;
+  ptrace: Call;
+  /** The same, where it reads or writes a buffer. */
+  ptraceData: Call;
   /** 0 where there is no interface of that name. */
   if_nametoindex: Call;
   /** For what the C library of a host may be too old to have a function of. */
@@ -47,6 +52,10 @@ async function load(): Promise<LibC> {
     setsockopt: of('int setsockopt(int fd, int level, int name, const void *value, uint32_t length)'),
     getsockopt: of('int getsockopt(int fd, int level, int name, void *value, void *length)'),
     if_nametoindex: of('unsigned int if_nametoindex(const char *name)'),
+    ioctl: of('int ioctl(int fd, unsigned long request, void *argument)'),
+    waitpid: of('int waitpid(int pid, void *status, int options)'),
+    ptrace: of('long ptrace(long request, int pid, size_t address, size_t data)'),
+    ptraceData: c.func('ptrace', 'long', ['long', 'int', 'size_t', 'void *']) as Call,
     syscall: of('long syscall(long number, long first, long second, long third)'),
     errno: () => koffi.errno(),
     address: (buffer) => koffi.address(buffer),

@@ -108,6 +108,8 @@ const strategyOption = (): Option =>
 const STRATEGIES = `
 Strategies:
   cold      all memory is carried while the container stands still
+  precopy   most of it is sent while the container runs; what it has written to since is carried while it stands still
   postcopy  the container goes on at once, and its memory follows. Until the last of it has come the container needs
             both hosts: if the source or the way to it dies meanwhile, the container is lost
-  auto      postcopy where there is so much memory that cold would be felt and both hosts can, otherwise cold`;
+  auto      cold where there is so little memory that nobody feels it. Otherwise precopy, and postcopy for the rest of a
+            container that writes to more than can be sent, or where the source's kernel cannot do precopy`;

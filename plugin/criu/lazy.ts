@@ -1,4 +1,4 @@
-import { readFileSync, symlinkSync } from 'node:fs';
+import { existsSync, readFileSync, symlinkSync } from 'node:fs';
 import { access, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { spawn } from 'node:child_process';
@@ -67,6 +67,14 @@ export class LazyPages {
       throw new CoatError('pager', `what fetches memory has failed: ${lastErrors(log)}`, { cause });
     });
   }
+}
+
+/** Whether all memory is on this host, and the source is needed no more. */
+export const pagesHere = (host: HostSide, directory: string): boolean => existsSync(host.path(`${directory}/${FILES.here}`));
+
+/** Waits until the container may run, as no page is missing that it has to wait for. */
+export async function pagesGo(host: HostSide, directory: string, timeout: number): Promise<void> {
+  await until('the rest of the memory', () => existsSync(host.path(`${directory}/${FILES.go}`)) || pagerPid(host, directory) === undefined, { timeout, every: 1 });
 }
 
 /** `whole`, or `lost` and why; nothing while pages are missing. A directory that is gone has no outcome. */

@@ -17,9 +17,10 @@ const HUGE_FILES = 16;
  *
  * @param path on the host, not there yet
  * @param memory of the container, in bytes. There is room for it twice; memory is used as it fills
+ * @param ahead memory that comes ahead of it, in bytes
  */
-export async function mountMemory(host: HostSide, path: string, memory: number): Promise<void> {
-  const size = `size=${Math.ceil((memory * 2 + IMAGES_ROOM) / 1024)}k,mode=0700`;
+export async function mountMemory(host: HostSide, path: string, memory: number, ahead = 0): Promise<void> {
+  const size = `size=${Math.ceil((memory * 2 + ahead * 2 + IMAGES_ROOM) / 1024)}k,mode=0700`;
   const pages = `${path}/${PAGES}`;
   const mount = (options: string, where: string) => host.run(['mount', '-t', 'tmpfs', '-o', options, 'coat', where]);
   await mkdir(host.path(path), { recursive: true, mode: 0o700 });

@@ -1,6 +1,7 @@
-import { mkdir, readFile, unlink, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import type { Duplex, Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { attempt } from '../../driver/host/attempt.ts';
 import { CoatError, explain } from '../../driver/host/errors.ts';
 import type { Datagram } from '../../driver/kernel/packets.ts';
 import { restoreActions, writeActions } from '../criu/actions.ts';
@@ -8,16 +9,16 @@ import { arrivalBundle, type OciConfig, RESTORE_OPTIONS } from '../criu/bundle.t
 import { Door } from '../criu/door.ts';
 import { DESCRIPTORS, LAZY_FLAG, sharedFlags } from '../criu/dump.ts';
 import { Inventory, INVENTORY } from '../criu/inventory.ts';
-import { giveUpPages, LazyPages, pagerAlive } from '../criu/lazy.ts';
-import { lastErrors } from '../criu/log.ts';
-import type { HostSide } from '../criu/host.ts';
+import { giveUpPages, LazyPages, pagerAlive, pagesGo, pagesHere } from '../criu/lazy.ts';
 import { mountMemory, PAGES, releaseMemory, reserveMemory, unmountMemory } from '../criu/memory.ts';
+import { takeAhead } from '../memory/intake.ts';
 import { runSetKey } from '../criu/setkey.ts';
+import { setSysctl } from '../criu/sysctl.ts';
 import { criuOnPath } from '../criu/wrapper.ts';
 import type { Layer } from '../engine/layers.ts';
 import type { Drain } from '../agent/peer.ts';
 import type { Inspect } from '../engine/containers.ts';
-import { isPages, type Sizes } from '../transfer/follow.ts';
+import { type Sizes, totals } from '../transfer/follow.ts';
 import { Intake } from '../transfer/intake.ts';
 import { Reader, readHead } from '../transfer/reader.ts';
 import { unpack } from '../transfer/tar.ts';
@@ -26,12 +27,14 @@ import { fetchPages, type PagesOutcome } from './fetch.ts';
 import { keepInit, realSources } from './inits.ts';
 import { engineDirectory, placeOfLog } from './log/place.ts';
 import { keepLog } from './log/receive.ts';
+import { closeDoor, netnsPath, restoreDirectory } from './places.ts';
 import type { MoverDependencies } from './ports.ts';
-import type { Preparation } from './protocol.ts';
+import type { Arrival as Landed, Preparation } from './protocol.ts';
+import { endsWith, restoreFailed } from './started.ts';
 import { applyRemovals, type Delta } from '../transfer/delta.ts';
 import { empty } from './lodging.ts';
 import { Timeline } from './timeline.ts';
-import { byEndpoint, DATAGRAMS, readUnread } from './unread.ts';
+import { notPutIn, byEndpoint, DATAGRAMS, readUnread } from './unread.ts';
 
 /** How long the engine may take from `docker start` to calling the runtime, in ms. */
 const RUNTIME_CALLED_MS = 30_000;
@@ -41,9 +44,6 @@ const RESTORE_MS_PER_MIB = 20;
 /** How long the engine's own words about a restore that failed are waited for, ms. */
 const ENGINE_SAYS_MS = 3_000;
 
-/** Where the host has what an arriving container needs; coat-runc looks there. */
-export const restoreDirectory = (containerId: string): string => `/run/coat/restore/${containerId}`;
-export const netnsPath = (name: string): string => `/run/coat/netns/${name}`;
 /** Memory taken ahead, for the images and for what CRIU makes of them. */
 const RESERVES = [`${PAGES}/reserved-images`, `${PAGES}/reserved-restore`] as const;
 
@@ -64,6 +64,8 @@ export class Arrival {
   #images: Promise<Sizes> | undefined;
   #inventory: Inventory | undefined;
   #way: Drain | undefined;
+  /** Memory that comes while the container still runs at the source. */
+  #ahead: Drain | undefined;
   #started: Promise<void> | undefined;
   #pages: LazyPages | undefined;
   /** Where its pages will come from. */
@@ -84,7 +86,7 @@ export class Arrival {
 
   /** Whether its memory comes after it. */
   get lazy(): boolean {
-    return this.#preparation.strategy === 'postcopy';
+    return this.#preparation.strategy !== 'cold';
   }
 
   get #options(): string {
@@ -121,6 +123,20 @@ export class Arrival {
     await keepLog(this.#deps.host, place, suffix, stream);
   }
 
+  /** Memory, once for this arrival. */
+  #mounted(): Promise<void> {
+    const { carried, memory } = this.#preparation;
+    return (this.#mounting ??= mountMemory(this.#deps.host, this.#directory, carried, memory - carried));
+  }
+  #mounting: Promise<void> | undefined;
+
+  /** Takes memory in while the container still runs at the source. Resolves when it may be sent. */
+  async ahead(): Promise<void> {
+    const { id, source } = this.#preparation;
+    await this.#mounted();
+    this.#ahead = await takeAhead(this.#deps.host, this.#directory, this.#deps.peers.get(source), id);
+  }
+
   /** Plumbs and holds the endpoints, and takes `docker start` as far as it goes without the container's memory. */
   async ready(): Promise<void> {
     const { host, overlay, containers } = this.#deps;
@@ -128,7 +144,7 @@ export class Arrival {
     await this.timeline.step('plumb', async () => {
       for (const endpoint of this.#preparation.endpoints) await overlay.expect({ ...endpoint, netns });
     });
-    await mountMemory(host, this.#directory, this.#preparation.carried);
+    await this.#mounted();
     await mkdir(host.path(`${this.#directory}/images`));
     await mkdir(host.path(`${this.#directory}/work`));
     await writeFile(host.path(this.#options), RESTORE_OPTIONS + (await writeActions(host, this.#directory, restoreActions)));
@@ -198,11 +214,13 @@ export class Arrival {
   /** Of images that are not whole yet no more is taken. */
   stopReceiving(): void {
     this.#way?.destroy();
+    this.#ahead?.destroy();
   }
 
   /** Waits for everything, and restores it. When this returns the container runs here, unheard: its frames are held. */
-  async restore(): Promise<{ memory: number; state: number; warning?: string | undefined }> {
+  async restore(): Promise<Pick<Landed, 'memory' | 'state' | 'pages' | 'warning'>> {
     const received = (await this.#images) ?? {};
+    await this.#ahead?.ended;
     if (received[DATAGRAMS] !== undefined) this.#unread = await readUnread(this.#deps.host, `${this.#directory}/images`);
     if (this.#pages) {
       await this.timeline.step('ready for memory', () => this.#pages!.ready(Object.keys(received), this.#heldInventory));
@@ -211,9 +229,8 @@ export class Arrival {
     }
     releaseMemory(this.#deps.host, `${this.#directory}/${RESERVES[1]}`);
     await this.timeline.step('restore', () => this.#offering(() => this.#restored()));
-    const total = (pages: boolean): number => Object.keys(received).reduce((sum, name) => sum + (isPages(name) === pages ? received[name]! : 0), 0);
-    const lost = this.#undelivered;
-    return { memory: total(true), state: total(false), ...(lost > 0 ? { warning: `${lost} ${lost === 1 ? 'datagram' : 'datagrams'} that had come and ${lost === 1 ? 'was' : 'were'} not read yet could not be put in again` } : {}) };
+    const pages = this.lazy ? (pagesHere(this.#deps.host, this.#directory) ? 'here' : 'fetching') : undefined;
+    return { ...totals(received), pages, ...notPutIn(this.#undelivered) };
   }
 
   /**
@@ -229,6 +246,7 @@ export class Arrival {
       await this.#inventory!.give(this.#heldInventory);
       await this.timeline.step('… until the pid', () => heard('pid'));
       await Promise.all([this.timeline.step('… until ready', () => heard('ready')), this.timeline.step('… until start', () => heard('start'))]);
+      if (this.#ahead) await this.timeline.step('… until its memory', () => pagesGo(this.#deps.host, this.#directory, patience));
       // without it the memory that is missing would be zeroes
       if (this.lazy && !pagerAlive(this.#deps.host, this.#directory)) throw new Error('what fetches its memory has ended');
       // its sockets are there, and no program of it can find them empty
@@ -285,7 +303,7 @@ export class Arrival {
         log.warn({ what, error: explain(error) }, 'could not undo a part of an arrival');
         failures.push(error);
       });
-    this.#way?.destroy();
+    this.stopReceiving();
     void this.#pageWay?.then((way) => way.destroy(), () => undefined);
     // an arrival of an earlier life of this agent may still have a runtime waiting at its door
     this.#door ??= attempt(() => Door.open(host, this.#directory));
@@ -356,40 +374,8 @@ export class Arrival {
   #layers: Layer | undefined;
 
   async #restoreFailed(why: unknown): Promise<CoatError> {
-    const log = await readFile(this.#deps.host.path(`${this.#directory}/work/restore.log`), 'utf8').catch(() => '');
     // the engine may itself wait for what has just failed
     const cause = await Promise.race([this.#started?.then(() => undefined, (error: unknown) => error), sleep(ENGINE_SAYS_MS, undefined, { ref: false })]);
-    return new CoatError('restore-failed', `CRIU could not restore the container on ${this.#deps.self}: ${lastErrors(log) || explain(why)}`, {
-      hint: 'the container goes on at the source',
-      cause,
-    });
+    return restoreFailed(this.#deps.host, this.#deps.self, this.#directory, why, cause);
   }
-}
-
-/** From now on coat-runc has to do with the container no more, which may end and start as any. */
-export async function closeDoor(host: HostSide, containerId: string): Promise<void> {
-  await unlink(host.path(`${restoreDirectory(containerId)}/events`)).catch(() => undefined);
-}
-
-function attempt<T>(work: () => T): T | undefined {
-  try {
-    return work();
-  } catch {
-    return undefined;
-  }
-}
-
-/** One setting of a network namespace, as sysctl(8) spells it. */
-async function setSysctl(host: HostSide, netns: string, name: string, value: string): Promise<void> {
-  await host.run(['tee', `/proc/sys/${name.replaceAll('.', '/')}`], { netns, input: value });
-}
-
-/** Rejects when `started` does, and never resolves. */
-function endsWith(started: Promise<void>): Promise<never> {
-  return started.then(
-    () => new Promise<never>(() => undefined),
-    (cause: unknown) => {
-      throw new CoatError('start-failed', 'the engine could not start the container', { cause });
-    },
-  );
 }

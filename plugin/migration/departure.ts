@@ -1,5 +1,6 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import type { Duplex } from 'node:stream';
+import { finished } from 'node:stream/promises';
 import { CoatError, codeOf, explain } from '../../driver/host/errors.ts';
 import { until } from '../../driver/host/until.ts';
 import { addressesOf } from '../../driver/overlay/records.ts';
@@ -7,6 +8,8 @@ import { armDump, type ArmedDump, DESCRIPTORS, forgetDump } from '../criu/dump.t
 import { kill } from '../criu/ending.ts';
 import { isFrozen, processes, thaw } from '../criu/freezer.ts';
 import { linkPages, mountMemory, PAGES, releaseMemory, reserveMemory, unmountMemory } from '../criu/memory.ts';
+import { AHEAD } from '../memory/ahead.ts';
+import { MemorySender } from '../memory/sender.ts';
 import { forgetTask } from '../criu/shim.ts';
 import type { Peer } from '../agent/peer.ts';
 import { without } from '../transfer/archive.ts';
@@ -26,6 +29,8 @@ import { keepUnread } from './unread.ts';
 
 /** Changed files, what is asked meanwhile, and one to spare. */
 const CONNECTIONS = 3;
+/** For what has not come ahead the container stands still no longer than this, ms, where it need not have all of it. */
+const STILL_MS = 50;
 /** When the destination is asked what became of it instead of waited for, ms. Its own patience is shorter for all but huge containers. */
 const LAND_MS = 120_000;
 
@@ -49,6 +54,8 @@ export class Departure {
   /** Where the images go; the destination has made it. */
   #way: Duplex | undefined;
   #landing: Promise<Arrival> | undefined;
+  #memory: MemorySender | undefined;
+  #memoryWay: Duplex | undefined;
   readonly #patience = new AbortController();
 
   constructor(deps: MoverDependencies, plan: Plan, peer: Peer, id: string) {
@@ -111,11 +118,41 @@ export class Departure {
     this.log = await sendLog(this.#deps.host, log.place, this.#peer, this.#id, rate, signal, (bytes) => progress((this.bytes.files += bytes)));
   }
 
+  /** The connection on which the destination waits for memory that comes ahead. */
+  connectMemory(way: Duplex): void {
+    way.on('error', (error) => this.#deps.log.debug({ migration: this.#id, error: explain(error) }, 'the way of the memory broke'));
+    const { host, log } = this.#deps;
+    this.#memoryWay = way;
+    this.#memory = new MemorySender(host, log, () => processes(host, this.#plan.container), way);
+  }
+
+  /** Sends memory while the container runs, and again what it writes to meanwhile. */
+  async sendMemory(signal: AbortSignal, progress: (bytes: number) => void): Promise<void> {
+    await this.#peer.call('/v1/moves/ahead', { id: this.#id }, { signal });
+    const [memory, way] = [this.#memory, this.#memoryWay];
+    if (!memory || !way) throw new CoatError('no-way', `${this.#peer.name} has not asked for the container's memory`);
+    const stop = this.#peer.watch(way);
+    void finished(way).then(stop, stop);
+    await memory.rounds(signal, () => progress((this.bytes.memory = memory.total)));
+  }
+
+  /** What it has written to since. From now on nothing more comes ahead. */
+  async sendLastMemory(signal: AbortSignal): Promise<void> {
+    await this.#memory?.last(signal);
+    this.bytes.memory = this.#memory?.total ?? 0;
+  }
+
+  /** From now on it is not noticed any more what the container writes to. */
+  forgetMemory(): void {
+    this.#memory?.close();
+    this.#memoryWay?.destroy();
+  }
+
   /** Everything of the dump that can be done before the freeze. */
   async prepare(): Promise<void> {
     const { container, carried, strategy } = this.#plan;
     await mountMemory(this.#deps.host, this.#directory, carried);
-    this.#dump = await armDump(this.#deps.host, await this.#deps.criu.find(), container, this.#directory, { lazy: strategy === 'postcopy' });
+    this.#dump = await armDump(this.#deps.host, await this.#deps.criu.find(), container, this.#directory, { lazy: strategy !== 'cold' });
     await linkPages(this.#deps.host, this.#directory, carried);
     await reserveMemory(this.#deps.host, this.#reserve, carried);
   }
@@ -181,7 +218,7 @@ export class Departure {
     releaseMemory(host, this.#reserve);
     // ahead of CRIU, which is not to see the sockets as they are for it
     const missed = await keepUnread(this.#deps, this.#plan.container, this.#plan.endpoints.flatMap(addressesOf), `${this.#directory}/images`);
-    const dumped = step('dump', () => this.#dump!.fire());
+    const dumped = Promise.all([step('dump', () => this.#dump!.fire()), this.#finishMemory(step)]);
     const sent = step('send images', () => follow(host.path(`${this.#directory}/images`), dumped, this.#sent, this.#way!));
     sent.catch(() => undefined);
     // the other side may be dead without a word
@@ -195,6 +232,13 @@ export class Departure {
     });
     for (const [name, size] of Object.entries(this.#sent)) this.bytes[isPages(name) ? 'memory' : 'state'] += size;
     return missed;
+  }
+
+  /** Says beside CRIU's images what of the memory is there already. */
+  async #finishMemory(step: <T>(name: string, work: () => Promise<T>) => Promise<T>): Promise<void> {
+    if (!this.#memory) return;
+    const image = await step('look at memory', () => this.#memory!.finish(this.#plan.mayFollow ? STILL_MS : undefined));
+    await writeFile(this.#deps.host.path(`${this.#directory}/images/${AHEAD}`), JSON.stringify(image));
   }
 
   async sendDelta(signal: AbortSignal): Promise<void> {
@@ -232,6 +276,7 @@ export class Departure {
     // nobody waits for an answer any more, if there is to be one
     this.#patience.abort();
     this.#way?.destroy();
+    this.forgetMemory();
     await unmountMemory(this.#deps.host, this.#directory);
   }
 }

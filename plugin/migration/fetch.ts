@@ -2,7 +2,7 @@ import { connect, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { codeOf, explain } from '../../driver/host/errors.ts';
-import { giveUpPages, pagerAlive, pagerSocket, pagesOutcome } from '../criu/lazy.ts';
+import { giveUpPages, pagerAlive, pagesHere, pagerSocket, pagesOutcome } from '../criu/lazy.ts';
 import { processes } from '../criu/freezer.ts';
 import { findContainer } from '../criu/container.ts';
 import type { Peer } from '../agent/peer.ts';
@@ -27,7 +27,7 @@ export interface Fetched {
   way?: Promise<Duplex> | undefined;
 }
 
-export type PagesOutcome = Exclude<Outcome['pages'], 'fetching' | undefined>;
+export type PagesOutcome = Exclude<Outcome['pages'], 'fetching' | 'here' | undefined>;
 
 /**
  * Brings together the pager of a container that runs here already and the source that has its memory, again and again, until all
@@ -42,6 +42,8 @@ export async function fetchPages(deps: MoverDependencies, fetched: Fetched): Pro
     const outcome = await pagesOutcome(host, directory);
     if (outcome !== undefined) return outcome as PagesOutcome;
     if (!pagerAlive(host, directory)) return (await pagesOutcome(host, directory)) as PagesOutcome | undefined ?? (await kill(deps, fetched));
+    // what is on this host already needs nobody else
+    if (pagesHere(host, directory)) continue;
     try {
       const peer = peers.get(source);
       const { state } = await peer.call<Lending>('/v1/moves/lends', { id }, { timeout: 5_000 });

@@ -1,12 +1,14 @@
-import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { codeOf, explain } from '../../driver/host/errors.ts';
 import { until } from '../../driver/host/until.ts';
 import { findContainer, type RunningContainer } from '../criu/container.ts';
 import { isFrozen, processes } from '../criu/freezer.ts';
-import { HEAD, Messages, MOST_PAGES, bytesOf, decodeHead, encodeHead } from '../transfer/pages.ts';
-import { PAGE, type PageRequest } from '../criu/pageserver.ts';
+import { innerPid } from '../criu/pids.ts';
+import { readMemory } from '../memory/read.ts';
+import { HEAD, Messages, MOST_PAGES, decodeHead, encodeHead } from '../transfer/pages.ts';
+import { PAGE } from '../criu/pageserver.ts';
 import type { PeerRoutes } from '../agent/peer.ts';
 import type { PagesOutcome } from './fetch.ts';
 import type { JournalEntry } from './journal.ts';
@@ -102,19 +104,13 @@ export class Lenders {
     const container = await findContainer(this.#deps.host, entry.containerId).catch(unless('not-running', undefined));
     if (!container || !(await this.#standsStill(container))) return undefined;
     const pids = await processes(this.#deps.host, container);
-    return pids.length === 0 ? undefined : new Map(pids.map((pid) => [this.#innerPid(pid), pid]));
+    return pids.length === 0 ? undefined : new Map(pids.map((pid) => [innerPid(this.#deps.host, pid), pid]));
   }
 
   /** The destination may ask while CRIU lets go of the processes: it holds them itself while it dumps, and their cgroup does so again afterwards. */
   async #standsStill(container: RunningContainer): Promise<boolean> {
     const frozen = (): Promise<boolean | 'gone'> => isFrozen(this.#deps.host, container).catch(unless('ENOENT', 'gone' as const));
     return (await until('the processes to stand still', frozen, { timeout: STILL_MS, every: 2 }).catch(unless('timeout', 'runs' as const))) === true;
-  }
-
-  /** In its innermost namespace (proc_pid_status(5), NSpid). */
-  #innerPid(pid: number): number {
-    const status = readFileSync(this.#deps.host.path(`/proc/${pid}/status`), 'utf8');
-    return Number(/^NSpid:.*?(\d+)$/m.exec(status)?.[1] ?? pid);
   }
 }
 
@@ -123,19 +119,14 @@ const unless = <T>(code: string, otherwise: T) => (error: unknown): T => {
   throw error;
 };
 
-/** Reads pages of a process. @returns how many bytes: all, or 0 where they cannot all be read */
-function readMemory(file: number | undefined, request: PageRequest, into: Buffer): number {
-  const length = bytesOf(request);
-  if (file === undefined || length > into.length) return 0;
-  try {
-    for (let done = 0; done < length; ) {
-      const count = readSync(file, into, done, length - done, request.address + done);
-      if (count === 0) return 0;
-      done += count;
-    }
-    return length;
-  } catch {
-    return 0;
+/**
+ * Waits until memory that is at the destination is in its place there, so that the container can move on. It needs nothing from here, and a
+ * destination that does not answer is not waited for.
+ */
+export async function placed({ peers }: Pick<MoverDependencies, 'peers'>, { id, peer }: SourceEntry): Promise<PagesOutcome> {
+  for (; ; await sleep(ASK_EVERY_MS)) {
+    const { pages } = await peers.get(peer).call<Outcome>('/v1/moves/outcome', { id }, { timeout: 5_000 }).catch((): Partial<Outcome> => ({}));
+    if (pages !== 'here') return pages === 'fetching' ? 'whole' : (pages ?? 'whole');
   }
 }
 
@@ -149,7 +140,7 @@ export async function lend({ peers, log }: Pick<MoverDependencies, 'peers' | 'lo
     try {
       const { state, pages } = await peers.get(peer).call<Outcome>('/v1/moves/outcome', { id }, { timeout: 5_000 });
       if (state === 'aborted') return `lost ${peer} does not know it any more`;
-      if (pages !== 'fetching') return pages ?? 'whole';
+      if (pages !== 'fetching') return pages === 'here' ? 'whole' : (pages ?? 'whole');
     } catch (error) {
       if (codeOf(error) === 'unknown-host') return `lost ${peer} was taken out of the cluster`;
       log.debug({ migration: id, error: explain(error) }, 'a destination cannot be asked for what it has of the memory');

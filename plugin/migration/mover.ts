@@ -1,3 +1,4 @@
+import type { Duplex } from 'node:stream';
 import { CoatError, explain } from '../../driver/host/errors.ts';
 import type { Migration, MigrationDetails, MigrationRequest, Report } from '../agent/api.ts';
 import type { PeerRoutes } from '../agent/peer.ts';
@@ -8,7 +9,8 @@ import type { MoverDependencies } from './ports.ts';
 import { nameOf } from './preflight.ts';
 import { newId, Receiver } from './receive.ts';
 import { recoverSource } from './recover.ts';
-import { asProblem, Move } from './send.ts';
+import { asProblem } from './problem.ts';
+import { Move } from './send.ts';
 
 /** A container as a host has it. */
 export interface Found {
@@ -88,11 +90,13 @@ export function createMover(deps: MoverDependencies, history: History, ended: (r
     register(routes) {
       receiver.register(routes);
       lenders.register(routes);
-      routes.tunnel('/v1/moves/images', (way, query, from) => {
+      const connecting = (path: string, connect: (move: Move, way: Duplex) => boolean): void => routes.tunnel(path, (way, query, from) => {
         const move = going.get(query.get('id') ?? '');
-        if (move?.to === from && move.connect(way)) return;
+        if (move?.to === from && connect(move, way)) return;
         way.destroy();
       });
+      connecting('/v1/moves/images', (move, way) => move.connect(way));
+      connecting('/v1/moves/memory', (move, way) => move.connectMemory(way));
     },
     async recover() {
       await receiver.recover();

@@ -5,6 +5,7 @@ import { findContainer, type RunningContainer } from '../criu/container.ts';
 import { whyNotLazy } from '../criu/features.ts';
 import { processes } from '../criu/freezer.ts';
 import type { Inspect } from '../engine/containers.ts';
+import { whyNotAhead } from '../memory/features.ts';
 import type { WantedImage } from '../engine/images.ts';
 import { cpuFeatures } from './cpu.ts';
 import { anonymousMemory, criuFacts, interfaceNames, limitsReadable, residentMemory, stopped, undumpable } from './facts.ts';
@@ -39,6 +40,8 @@ export interface Plan {
   /** What of it is carried in the blackout, bytes. */
   carried: number;
   strategy: Strategy;
+  /** Whether it may run before all of its memory is there, where that does not come ahead. */
+  mayFollow: boolean;
   verdict: Verdict;
   /** Other hosts that answer; the redirect waits for these only. */
   reachable: string[];
@@ -115,13 +118,14 @@ export async function planMove(deps: MoverDependencies, { container: ref, to, st
   });
   const lazy = await anonymousMemory(host, pids);
   const notLazyHere = wanted === 'cold' ? undefined : await whyNotLazy(host, await criu.find());
-  const chosen = chooseStrategy({ wanted, lazy, hosts: { [self]: notLazyHere, [to]: verdict.notLazy } });
+  const notAhead = wanted === 'cold' ? undefined : await whyNotAhead();
+  const chosen = chooseStrategy({ wanted, lazy, hosts: { [self]: notLazyHere, [to]: verdict.notLazy }, notAhead });
   if (chosen instanceof CoatError) throw chosen;
-  const carried = chosen === 'postcopy' ? Math.max(0, memory - lazy) : memory;
+  const carried = chosen === 'cold' ? memory : Math.max(0, memory - lazy);
   const answers = await Promise.all(
     peers.others().map((peer) => peer.call('/v1/settled', { revision: 0 }, { timeout: PROBE_MS }).then(() => peer.name, () => undefined)),
   );
-  return { name: nameOf(inspect), inspect, image: carriedImage, container, endpoints, volumes, trees, log, ending, memory, carried, strategy: chosen, verdict, reachable: answers.filter((name) => name !== undefined) };
+  return { name: nameOf(inspect), inspect, image: carriedImage, container, endpoints, volumes, trees, log, ending, memory, carried, strategy: chosen, mayFollow: wanted === 'auto', verdict, reachable: answers.filter((name) => name !== undefined) };
 }
 
 /** The volumes of a container, each once, and who else has them. */

@@ -13,6 +13,8 @@ import { CarriedVolume } from './volumes.ts';
  *     image      a `docker save` stream, without that
  *     known      ImageKnown → { there }   whether it has become that image
  *     prepare    Preparation             container created, endpoints known
+ *     ahead      → {}                    with `precopy`: memory may be sent while the container runs; calls back:
+ *     memory       ←                     a tunnel for pages, see memory/intake.ts
  *     files      tar of the writable layer, first pass; and of each volume that is copied
  *     init       the program that Docker has put before the container's own (`--init`)
  *     log        its log so far, file by file
@@ -114,14 +116,16 @@ export interface Arrival {
   released: number;
   memory: number;
   state: number;
+  /** Whether memory is still to be put in its place: `fetching` where the source is needed for it. */
+  pages?: 'fetching' | 'here' | undefined;
   /** What of it was lost on the way, as a sentence. */
   warning?: string | undefined;
 }
 
 export interface Outcome {
   state: 'running' | 'aborted';
-  /** Of a container that runs before its memory is there. `lost` is followed by why. */
-  pages?: 'fetching' | 'whole' | `lost ${string}` | undefined;
+  /** Of a container that runs before its memory is in place: `here` is all on this host, and needs the source no more. `lost` is followed by why. */
+  pages?: 'fetching' | 'here' | 'whole' | `lost ${string}` | undefined;
 }
 
 /** Whether the source has memory that the destination runs a container without. */

@@ -8,7 +8,7 @@ import { addressesOf } from '../../driver/overlay/records.ts';
 import type { PeerRoutes } from '../agent/peer.ts';
 import { whyNotLazy } from '../criu/features.ts';
 import { unmountMemory } from '../criu/memory.ts';
-import { Arrival, closeDoor, restoreDirectory } from './arrival.ts';
+import { Arrival } from './arrival.ts';
 import { addressOf, changeClaim, takeOver } from './claims.ts';
 import { clearAway } from './clearing.ts';
 import { cpuFeatures } from './cpu.ts';
@@ -20,6 +20,7 @@ import { ImageIntake } from './image.ts';
 import { findLog } from './log/place.ts';
 import { keepRestOfLog } from './log/receive.ts';
 import { lodgings, makeVolumes, missingRoom, volumesThere } from './lodging.ts';
+import { closeDoor, restoreDirectory } from './places.ts';
 import type { MoverDependencies } from './ports.ts';
 import { refusalAtDestination } from './preflight.ts';
 import { type Arrival as Arrived, Arming, ImageHave, ImageKnown, ImagePull, Offer, type Outcome, parse, Preparation, Reference, Signal, type Verdict } from './protocol.ts';
@@ -66,6 +67,7 @@ export class Receiver {
       return inTurn(preparation.id, () => this.#prepare(preparation, from));
     });
     routes.upload('/v1/moves/files', (stream, query) => inTurn(idOf(query), () => this.#arrival(idOf(query)).files(stream, query.get('volume') ?? undefined).then(() => ({}))));
+    routes.call('/v1/moves/ahead', (body) => inTurn(parse(Reference, body).id, () => this.#arrival(parse(Reference, body).id).ahead().then(() => ({}))));
     routes.upload('/v1/moves/init', (stream, query) => inTurn(idOf(query), () => this.#arrival(idOf(query)).init(stream).then(() => ({}))));
     routes.upload('/v1/moves/log', (stream, query) => inTurn(idOf(query), () => this.#arrival(idOf(query)).log(stream, query.get('suffix') ?? '').then(() => ({}))));
     routes.upload('/v1/moves/log-rest', (stream, query) => inTurn(idOf(query), () => this.#restOfLog(idOf(query), Number(query.get('at')), query.get('was') ?? '', stream)));
@@ -101,7 +103,7 @@ export class Receiver {
         if (entry?.state !== 'running') return;
         for (const { network, ip } of entry.endpoints) await this.#deps.overlay.release(network, ip).catch(() => undefined);
         void this.#own(entry);
-        if (entry.pages === 'fetching') void this.#goOnFetching(entry);
+        if (entry.pages === 'fetching' || entry.pages === 'here') void this.#goOnFetching(entry);
       });
     }
   }
@@ -180,7 +182,8 @@ export class Receiver {
     try {
       arrived = await arrival.restore();
       // the commit: from here on the container is this host's
-      await arrival.timeline.step('commit', () => this.#remember({ ...entry, state: 'running', ...(arrival.lazy ? { pages: 'fetching' } : {}) }));
+      const { pages } = arrived;
+      await arrival.timeline.step('commit', () => this.#remember({ ...entry, state: 'running', ...(pages ? { pages } : {}) }));
       this.#unwatch(id);
     } catch (error) {
       await this.#abort(id, explain(error));
@@ -218,6 +221,7 @@ export class Receiver {
     const entry = this.#entries.get(id);
     if (pages !== 'whole') this.#deps.log.error({ migration: id, container: entry?.container, why: pages }, 'a container was ended here: its memory cannot be fetched any more');
     if (entry) await this.#remember({ ...entry, pages });
+    if (entry?.finished && !this.#owning.has(id)) await this.#finish(id);
   }
 
   /** A container that an earlier life of this agent took in before its memory was there. */
@@ -231,7 +235,7 @@ export class Receiver {
 
   /** Whether a container of this host is here in part only. */
   fetching(containerId: string): boolean {
-    return [...this.#entries.values()].some((entry) => entry.containerId === containerId && entry.pages === 'fetching');
+    return [...this.#entries.values()].some((entry) => entry.containerId === containerId && (entry.pages === 'fetching' || entry.pages === 'here'));
   }
 
   async #outcome(id: string, from: string): Promise<Outcome> {
@@ -265,7 +269,8 @@ export class Receiver {
     const entry = await this.#entry(id);
     if (this.#uncleared.has(id)) await this.#clear(id, 'the source gave the migration up');
     if (this.#uncleared.has(id)) throw new CoatError('not-cleared', `${this.#deps.self} has not cleared away ${entry?.container} yet`);
-    if (entry?.state === 'running' && this.#owning.has(id)) await this.#remember({ ...entry, finished: true });
+    // the next life of this agent has to know of memory that is not in its place yet
+    if (entry?.state === 'running' && (this.#owning.has(id) || entry.pages === 'here')) await this.#remember({ ...entry, finished: true });
     else {
       this.#entries.delete(id);
       await this.#deps.journal.remove(id);

@@ -90,7 +90,7 @@ export async function recoverSource(deps: MoverDependencies, entry: SourceEntry,
   if (state === 'aborted') await seeWithdrawn(deps, entry.state === 'withdrawn' ? entry : { ...entry, state: 'withdrawing' });
   else {
     await tryOn(deps, entry, async () => {
-      if (entry.strategy === 'postcopy' && entry.state !== 'left') {
+      if (entry.strategy !== 'cold' && entry.state !== 'left') {
         await journal.write({ ...entry, state: 'lending' });
         const pages = await lend(deps, entry);
         if (pages !== 'whole') log.error({ migration: entry.id, container: entry.container, why: pages }, 'a container that was moved is lost');

@@ -1,21 +1,23 @@
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CoatError, explain } from '../../driver/host/errors.ts';
+import { allOf } from '../../driver/host/all.ts';
 import { Undo } from '../../driver/host/undo.ts';
 import type { MigrationEvent, MigrationRequest, Phase, Report, Strategy } from '../agent/api.ts';
 import { addressOf, announce, changeClaim, keepHere, redirect, withdraw } from './claims.ts';
 import { Departure, endAtSource } from './departure.ts';
 import type { PagesOutcome } from './fetch.ts';
 import type { JournalEntry } from './journal.ts';
-import { lend, type Lenders } from './lend.ts';
+import { lend, type Lenders, placed } from './lend.ts';
 import { judge, stoppedMeanwhile } from './meddling.ts';
 import { Patience } from './patience.ts';
 import { type Plan, planMove } from './plan.ts';
 import type { MoverDependencies } from './ports.ts';
+import { asProblem } from './problem.ts';
 import type { Arrival, Outcome, Preparation } from './protocol.ts';
 import { recoverSource, seeWithdrawn } from './recover.ts';
 import { redirectEverywhere } from './redirect.ts';
-import { destinationBody } from './spec.ts';
+import { destinationBody, restarts } from './spec.ts';
 import { Timeline } from './timeline.ts';
 
 /** How often a destination that may have committed is asked, ms. */
@@ -91,6 +93,12 @@ export class Move {
   /** The destination has made the way for the images. @returns whether it is expected */
   connect(way: Duplex): boolean {
     this.#departure?.connect(way);
+    return this.#departure !== undefined;
+  }
+
+  /** The same for memory that comes ahead of it. */
+  connectMemory(way: Duplex): boolean {
+    this.#departure?.connectMemory(way);
     return this.#departure !== undefined;
   }
 
@@ -172,11 +180,12 @@ export class Move {
     await step('send files', () => departure.sendFiles(this.#signal, this.#progress('files')));
     entry.log = departure.log;
     undo.add('memory', () => departure.cleanUp());
+    if (plan.strategy === 'precopy') await step('send memory', () => departure.sendMemory(this.#signal, this.#progress('memory')));
     await allOf([
       step('ready at destination', () => peer.call('/v1/moves/ready', { id: this.id }, { signal: this.#signal, timeout: 60_000 })),
       step('prepare dump', () => departure.prepare()),
     ]);
-    if (plan.strategy === 'postcopy') {
+    if (plan.strategy !== 'cold') {
       undo.add('expected memory', () => this.#lenders.forget(this.id));
       this.#lenders.expect(this.id);
     }
@@ -192,6 +201,8 @@ export class Move {
     undoWith('store', 'redirect', () => redirectEverywhere(this.#deps, endpoints, withdraw(this.#deps.self), plan.reachable));
     await allOf([step('warm up', () => departure.warmUp()), step('accept', () => peer.call('/v1/moves/accept', { id: this.id }))]);
     for (const warning of await step('redirect', () => redirectEverywhere(this.#deps, endpoints, redirect(peer.name), plan.reachable))) this.#warn(warning);
+
+    if (plan.strategy === 'precopy') await step('send the rest of the memory', () => departure.sendLastMemory(this.#signal));
 
     this.#signal.throwIfAborted();
     await departure.mustRun();
@@ -227,7 +238,9 @@ export class Move {
     } else this.#timeline.thawed();
     this.#enter('released');
     unwatch();
-    const pages = plan.strategy === 'postcopy' ? await step('fetch pages', () => this.#lend(entry, departure)) : 'whole';
+    const behind = plan.strategy !== 'cold' && (arrived === undefined || arrived.pages === 'fetching');
+    if (behind) this.#strategy = 'postcopy';
+    const pages = behind ? await step('fetch pages', () => this.#lend(entry, departure)) : 'whole';
 
     this.#enter('cleaned');
     await step('clean up', () => this.#cleanUp(plan, entry, departure)).catch((error: unknown) => {
@@ -294,6 +307,8 @@ export class Move {
     for (const signal of this.#signals) await this.#deps.peers.get(entry.peer).call('/v1/moves/signal', { id: this.id, signal });
     for (const complaint of await endAtSource(this.#deps, plan.container, entry)) this.#warn(complaint);
     await departure.cleanUp();
+    const pages = plan.strategy === 'cold' ? 'whole' : await placed(this.#deps, entry);
+    if (pages !== 'whole') this.#warn(`${plan.name} was ended on ${entry.peer}, as its memory could not be put in its place there: ${pages.replace(/^lost /, '')}`);
     await this.#deps.peers.get(entry.peer).call('/v1/moves/finish', { id: this.id });
     await this.#deps.journal.remove(this.id);
   }
@@ -338,26 +353,4 @@ export class Move {
       warnings: this.#warnings,
     };
   }
-}
-
-/** Like Promise.all, but nothing is still under way when it throws: what comes next takes these things back. */
-async function allOf(work: Promise<unknown>[]): Promise<void> {
-  await Promise.allSettled(work);
-  await Promise.all(work);
-}
-
-function restarts({ HostConfig }: Plan['inspect']): boolean {
-  const name = HostConfig.RestartPolicy?.Name;
-  return name !== undefined && name !== '' && name !== 'no';
-}
-
-export function asProblem(error: unknown): { code: string; message: string; hint?: string } {
-  const { code, hint } = error as { code?: unknown; hint?: unknown };
-  const said = error instanceof CoatError ? error.message : explain(error);
-  return {
-    code: typeof code === 'string' ? code : 'failed',
-    // one sentence on one line; its causes are in the log
-    message: error instanceof Error && error.name === 'AbortError' ? 'the migration was cancelled' : said.replace(/\s*\n\s*/g, ' '),
-    ...(typeof hint === 'string' ? { hint } : {}),
-  };
 }

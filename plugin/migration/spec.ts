@@ -48,3 +48,9 @@ export function unpinned(body: Record<string, unknown>, networks: readonly strin
   const freed = networks.map((name) => [name, { ...all[name], IPAMConfig: null }]);
   return { ...body, NetworkingConfig: { EndpointsConfig: { ...all, ...(Object.fromEntries(freed) as object) } } };
 }
+
+/** Whether its engine starts it again. */
+export function restarts({ HostConfig }: Inspect): boolean {
+  const name = HostConfig.RestartPolicy?.Name;
+  return name !== undefined && name !== '' && name !== 'no';
+}

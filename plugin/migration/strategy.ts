@@ -19,16 +19,20 @@ export interface StrategyFacts {
   link?: number;
   /** By host: why memory cannot come later there, or nothing. */
   hosts: Readonly<Record<string, string | undefined>>;
+  /** Why the source cannot send memory ahead, or nothing. */
+  notAhead?: string | undefined;
 }
 
 /** How a container's memory gets to the other host; an error where it cannot be as somebody wants it. */
-export function chooseStrategy({ wanted, lazy, link = LINK, hosts }: StrategyFacts): Strategy | CoatError {
+export function chooseStrategy({ wanted, lazy, link = LINK, hosts, notAhead }: StrategyFacts): Strategy | CoatError {
   if (wanted === 'cold') return 'cold';
   const unable = Object.entries(hosts).find(([, why]) => why !== undefined);
-  if (wanted === 'postcopy') {
-    if (!unable) return 'postcopy';
-    return new CoatError('no-postcopy', `memory cannot be fetched later with ${unable[0]}: ${unable[1]}`, { hint: 'move it with --strategy cold' });
+  if (wanted !== 'auto') {
+    if (unable) return new CoatError(`no-${wanted}`, `memory cannot be fetched later with ${unable[0]}: ${unable[1]}`, { hint: 'move it with --strategy cold' });
+    if (wanted === 'precopy' && notAhead !== undefined) return new CoatError('no-precopy', `memory cannot be sent ahead from this host: ${notAhead}`, { hint: 'move it with --strategy postcopy, or cold' });
+    return wanted;
   }
   const still = (lazy / Math.min(link, CARRIED)) * 1000;
-  return still > STILL_MS && !unable ? 'postcopy' : 'cold';
+  if (still <= STILL_MS || unable) return 'cold';
+  return notAhead === undefined ? 'precopy' : 'postcopy';
 }

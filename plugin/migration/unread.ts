@@ -134,3 +134,10 @@ async function placesOf(host: HostSide, container: RunningContainer): Promise<Ma
   }
   return places;
 }
+
+/** What the move says of datagrams that could not be put in. */
+export function notPutIn(lost: number): { warning?: string } {
+  if (lost === 0) return {};
+  const [noun, verb] = lost === 1 ? ['datagram', 'was'] : ['datagrams', 'were'];
+  return { warning: `${lost} ${noun} that had come and ${verb} not read yet could not be put in again` };
+}

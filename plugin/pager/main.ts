@@ -7,6 +7,7 @@ import { createHostSide } from '../criu/host.ts';
 import { lazyRanges, pagemapOf } from '../criu/pagemap.ts';
 import { FILES } from '../criu/pagerfiles.ts';
 import { Pager } from './pager.ts';
+import { readAhead } from './local.ts';
 import { PageStore } from './store.ts';
 
 /**
@@ -28,10 +29,15 @@ const at = (name: string): string => join(host.path(directory), name);
 
 const criu = host.spawn(['sh', '-c', command], { stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'] });
 const pager = new Pager(criu.stdio[3] as Socket, {
-  load: () => new PageStore(new Map(readdirSync(at('images')).flatMap((name) => {
-    const pid = pagemapOf(name);
-    return pid === undefined ? [] : [[pid, lazyRanges(readFileSync(at(`images/${name}`)))] as const];
-  }))),
+  load() {
+    const lazy = readdirSync(at('images')).flatMap((name) => {
+      const pid = pagemapOf(name);
+      return pid === undefined ? [] : [[pid, lazyRanges(readFileSync(at(`images/${name}`)))] as const];
+    });
+    return new PageStore(new Map(lazy), readAhead(host.path(directory)));
+  },
+  go: () => writeFileSync(at(FILES.go), ''),
+  here: () => writeFileSync(at(FILES.here), ''),
   reached: (what) => setPriority(criu.pid!, NICE[what]),
   failed: (error) => giveUp(explain(error)),
 });

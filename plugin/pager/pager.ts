@@ -3,8 +3,8 @@ import { answerHead, closeAnswer, type PageRequest, readRequest, REQUEST_LENGTH 
 import { bytesOf, decodeHead, encodeHead, HEAD, Messages, MOST_PAGES } from '../transfer/pages.ts';
 import type { Chunk, PageStore } from './store.ts';
 
-/** So many pages are on their way at a time that nobody waits for. One that somebody waits for comes behind them, so they are few, and none while the container begins to run. */
-const AHEAD = { early: 2 * MOST_PAGES, no: 0, later: 6 * MOST_PAGES };
+/** So many pages are on their way at a time that nobody waits for, or, where the container waits for `all`, everybody. One that somebody waits for comes behind them, so they are few, and none while the container begins to run. */
+const AHEAD = { early: 2 * MOST_PAGES, all: 16 * MOST_PAGES, no: 0, later: 6 * MOST_PAGES };
 /**
  * CRIU lets the container go in this time, ms, and it touches what it needs first: what the processors do meanwhile would make it stand still longer,
  * and a page that it waits for would come behind what was asked for ahead.
@@ -17,6 +17,10 @@ const NARROW = 8;
 export interface PagerEffects {
   /** Which pages there are; asked when CRIU's images are there. */
   load(): PageStore;
+  /** The container may run: what is missing is here, or may come later. */
+  go(): void;
+  /** All memory is on this host: the source is needed no more. */
+  here(): void;
   /** CRIU begins to fetch what no process waits for, a moment before the container runs; and then it runs. */
   reached(what: 'background' | 'running'): void;
   /** It cannot go on; nothing more is answered then. */
@@ -40,6 +44,7 @@ export class Pager {
   #underWay = 0;
   /** What is fetched that nobody has asked for: the little that the container will want first, nothing, or everything. */
   #ahead: keyof typeof AHEAD = 'early';
+  #whole = false;
 
   constructor(criu: Duplex, effects: PagerEffects) {
     this.#criu = criu;
@@ -50,7 +55,12 @@ export class Pager {
   }
 
   get #store(): PageStore {
-    return (this.#loaded ??= this.#effects.load());
+    if (this.#loaded) return this.#loaded;
+    this.#loaded = this.#effects.load();
+    if (this.#loaded.waits) this.#ahead = 'all';
+    else this.#effects.go();
+    this.#look();
+    return this.#loaded;
   }
 
   /** From now on pages are asked for here. CRIU's images must be there. */
@@ -67,6 +77,7 @@ export class Pager {
     this.#tried(() => {
       for (const chunk of this.#store.asked()) this.#send(chunk);
       this.#askAhead();
+      if (this.#whole) way.end();
     });
   }
 
@@ -94,6 +105,14 @@ export class Pager {
     this.#answer();
   }
 
+  #look(): void {
+    if (this.#whole || !this.#loaded?.whole) return;
+    this.#whole = true;
+    if (this.#loaded.waits) this.#effects.go();
+    this.#effects.here();
+    this.#way?.end();
+  }
+
   #runs(): void {
     this.#effects.reached('running');
     this.#ahead = 'later';
@@ -108,6 +127,7 @@ export class Pager {
     this.#underWay -= chunk.pages;
     this.#askAhead();
     this.#answer();
+    this.#look();
   }
 
   #answer(): void {

@@ -1,6 +1,8 @@
 import type { PageRange } from '../criu/pagemap.ts';
 import { PAGE, type PageRequest } from '../criu/pageserver.ts';
+import { intersect, ordered, sizeOf, subtract } from '../memory/ranges.ts';
 import { MOST_PAGES } from '../transfer/pages.ts';
+import { type Ahead, NOTHING } from './local.ts';
 
 /** Some neighbouring pages of a process, which travel together. */
 export interface Chunk extends PageRequest {
@@ -8,6 +10,7 @@ export interface Chunk extends PageRequest {
   range: number;
   /** `given`: it was here, and is fetched again only when somebody wants it again. */
   state: 'away' | 'asked' | 'here' | 'given';
+  /** Of what came ahead there is none: it is read when it is wanted. */
   data?: Buffer;
   /** How many of its pages have been given out since it came. */
   given: number;
@@ -21,24 +24,45 @@ const EARLY_PAGES = 1792;
 
 /**
  * Which pages there are to come, and those that have come and are not wanted yet. Whatever was given out once can be given out
- * again: a process that forks wants pages twice.
+ * again: a process that forks wants pages twice. Where some of them came ahead, those that come now are kept until the end as well, so that
+ * the source is needed no more as soon as the last is here.
  */
 export class PageStore {
-  /** In the order in which they are fetched unless somebody wants another first. */
+  readonly #ahead: Ahead;
+  /** Those that have to be fetched, in the order in which they are unless somebody wants another first. */
   #chunks: Chunk[] = [];
+  /** All of each process, in the order of their addresses. */
   readonly #processes = new Map<number, Chunk[]>();
   #next = 0;
   /** Of how many chunks in that order the pages are early ones. */
   #early: number;
+  /** Pages that have not come. */
+  #missing: number;
+  /** Whether the container has to wait until the last page is here. */
+  readonly waits: boolean;
 
   /** Small ranges come first: a program's variables, heaps and stacks are among them, and large ones are what it rarely needs all of. */
-  constructor(processes: ReadonlyMap<number, readonly PageRange[]> = new Map()) {
+  constructor(processes: ReadonlyMap<number, readonly PageRange[]> = new Map(), ahead = NOTHING) {
+    this.#ahead = ahead;
+    const missing: PageRange[] = [];
     for (const [pid, ranges] of processes) {
-      const inOrder = [...ranges].sort((a, b) => a.address - b.address);
-      this.#processes.set(pid, inOrder.flatMap((range) => chunksOf(pid, range)));
+      const [all, there] = [ordered(ranges), ahead.pages(pid)];
+      const local = intersect(all, there).map((range): Chunk => ({ pid, ...range, range: range.pages, state: 'here', given: 0 }));
+      const away = subtract(all, there);
+      missing.push(...away);
+      const chunks = away.flatMap((range) => chunksOf(pid, range));
+      this.#chunks.push(...chunks);
+      this.#processes.set(pid, [...local, ...chunks].sort((a, b) => a.address - b.address));
     }
-    this.#chunks = [...this.#processes.values()].flat().sort((a, b) => a.range - b.range);
-    this.#early = earlyChunks([...processes.values()].flat().map(({ pages }) => pages));
+    this.#chunks.sort((a, b) => a.range - b.range);
+    this.#missing = sizeOf(missing) / PAGE;
+    this.waits = ahead !== NOTHING && this.#missing * PAGE <= ahead.wait;
+    this.#early = this.waits ? this.#chunks.length : earlyChunks(missing.map(({ pages }) => pages));
+  }
+
+  /** Whether the source is needed no more. */
+  get whole(): boolean {
+    return this.#ahead !== NOTHING && this.#missing === 0;
   }
 
   /** @throws Error for a page that was never announced */
@@ -85,17 +109,20 @@ export class PageStore {
   }
 
   came(chunk: Chunk, data: Buffer): void {
+    this.#missing -= chunk.pages;
     Object.assign(chunk, { state: 'here', data, given: 0 } satisfies Partial<Chunk>);
   }
 
-  /** As many of the wanted pages as the chunk has. What a chunk has is forgotten once all was given. */
+  /** As many of the wanted pages as the chunk has. */
   give(chunk: Chunk, { pid, address, pages }: PageRequest): { head: PageRequest; data: Buffer } {
     const from = address - chunk.address;
     const count = Math.min(pages, chunk.pages - from / PAGE);
-    const data = chunk.data!.subarray(from, from + count * PAGE);
+    const head = { pid, address, pages: count };
+    if (!chunk.data) return { head, data: this.#ahead.read(head) };
+    const data = chunk.data.subarray(from, from + count * PAGE);
     chunk.given += count;
-    if (chunk.given >= chunk.pages) Object.assign(chunk, { state: 'given', data: undefined });
-    return { head: { pid, address, pages: count }, data };
+    if (this.#ahead === NOTHING && chunk.given >= chunk.pages) Object.assign(chunk, { state: 'given', data: undefined });
+    return { head, data };
   }
 }
 

@@ -2,6 +2,7 @@ import { closeSync, fstatSync, openSync, readdirSync, readSync } from 'node:fs';
 import type { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { codeOf } from '../../driver/host/errors.ts';
+import { Outlet } from './outlet.ts';
 
 /** How often a directory is looked at for more while nothing new comes, ms. */
 const LOOK_EVERY_MS = 2;
@@ -21,9 +22,6 @@ export type Sizes = Record<string, number>;
  * inside the blackout, and every page takes two more copies. The directory is in memory, which is also why it is read
  * and written synchronously: a trip to a thread costs more than the copy.
  *
- * Two buffers take turns, one being filled while the other is on its way: a new one for each frame would cost a garbage
- * collection every 64 MiB.
- *
  * Frames: length of the name (1 byte, 0 ends the stream), the name, length of the data (4 bytes), the data.
  *
  * @param ended settles when no more will be written; what it rejects with ends the transfer
@@ -34,7 +32,7 @@ export async function follow(directory: string, ended: Promise<unknown>, sizes: 
   let writing = true;
   const over = ended.finally(() => (writing = false));
   over.catch(() => undefined);
-  const outlet = new Outlet(stream);
+  const outlet = new Outlet(stream, HEAD_LIMIT + CHUNK);
   const files = new Map<string, number>();
   try {
     for (;;) {
@@ -72,38 +70,10 @@ export function conclude(stream: Writable): void {
   stream.end(Buffer.from([0]));
 }
 
-/** Buffers that are written to a stream and come back. */
-class Outlet {
-  readonly #stream: Writable;
-  readonly #buffers = [Buffer.allocUnsafe(HEAD_LIMIT + CHUNK), Buffer.allocUnsafe(HEAD_LIMIT + CHUNK)] as const;
-  /** The last two writes; the one before the last used the buffer that is next. */
-  #writes: [Promise<void>, Promise<void>] = [Promise.resolve(), Promise.resolve()];
-  #next: 0 | 1 = 0;
-
-  constructor(stream: Writable) {
-    this.#stream = stream;
-  }
-
-  async buffer(): Promise<Buffer> {
-    await this.#writes[this.#next];
-    return this.#buffers[this.#next];
-  }
-
-  /** Of the buffer that was given out last. */
-  send(bytes: Buffer): void {
-    this.#writes[this.#next] = this.#write(bytes);
-    this.#next = this.#next === 0 ? 1 : 0;
-  }
-
-  async flushed(): Promise<void> {
-    await Promise.all(this.#writes);
-  }
-
-  #write(bytes: Buffer): Promise<void> {
-    const written = new Promise<void>((resolve, reject) => this.#stream.write(bytes, (error) => (error ? reject(error) : resolve())));
-    written.catch(() => undefined);
-    return written;
-  }
+/** Bytes of pages, and of all else. */
+export function totals(sizes: Sizes): { memory: number; state: number } {
+  const total = (pages: boolean): number => Object.entries(sizes).reduce((sum, [name, size]) => sum + (isPages(name) === pages ? size : 0), 0);
+  return { memory: total(true), state: total(false) };
 }
 
 export const isPages = (name: string): boolean => /^pages-\d+\.img$/.test(name);

@@ -32,9 +32,9 @@ test('256 MiB follow a container there and back, between both engines, and every
   await peer.unharmed();
 }));
 
-test('auto: much memory follows, little is carried', scene(async (scene) => {
+test('auto: much memory goes ahead, little is carried', scene(async (scene) => {
   const [large, small] = [await Memory.make(scene, h1, 256), await scene.echo(h1)];
-  expect((await migrate(h1, large.server.name, 'h2')).report.strategy).toBe('postcopy');
+  expect((await migrate(h1, large.server.name, 'h2')).report.strategy).toBe('precopy');
   expect((await migrate(h1, small.name, 'h2')).report.strategy).toBe('cold');
   await large.intact();
 }));

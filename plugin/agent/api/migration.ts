@@ -2,8 +2,8 @@ import { z } from 'zod';
 import { Problem } from './host.ts';
 
 /** How the memory gets there. */
-export const strategies = ['cold', 'postcopy'] as const;
-export const Strategy = z.enum(strategies).describe('cold: all memory in the blackout; postcopy: the container runs on before its memory is there, and until it is needs both hosts').meta({ id: 'Strategy' });
+export const strategies = ['cold', 'precopy', 'postcopy'] as const;
+export const Strategy = z.enum(strategies).describe('cold: all memory in the blackout; precopy: most of it before, while the container runs; postcopy: the container runs on before its memory is there, and until it is needs both hosts').meta({ id: 'Strategy' });
 export type Strategy = z.infer<typeof Strategy>;
 
 /** What becomes of a container's volumes: docs/migration.md. */
@@ -19,7 +19,7 @@ export const MigrationRequest = z.strictObject({
   ignoreCpu: z.boolean().exactOptional().describe("move it also where the destination's processor has less than the source's"),
   maxBlackout: z.number().int().positive().exactOptional().describe('ms that the container may stand still; when they are over, and it does not run at the destination yet, it goes on at the source'),
   timeout: z.number().int().positive().exactOptional().describe('ms that everything before that may take; by default hours, as a link may be slow'),
-  strategy: z.enum([...strategies, 'auto']).exactOptional().describe('how its memory gets there; by default auto: postcopy where cold would be felt and both hosts can'),
+  strategy: z.enum([...strategies, 'auto']).exactOptional().describe('how its memory gets there; by default auto: precopy where cold would be felt and both hosts can, and postcopy for what is written to faster than it is sent'),
 }).meta({ id: 'MigrationRequest' });
 export type MigrationRequest = z.infer<typeof MigrationRequest>;
 

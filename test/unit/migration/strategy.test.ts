@@ -8,10 +8,12 @@ describe('how the memory gets there', () => {
   test.each<[string, StrategyFacts, string]>([
     ['a small container is carried', { wanted: 'auto', lazy: 8 * MiB, hosts: able }, 'cold'],
     ['up to what nobody feels', { wanted: 'auto', lazy: 90 * MiB, hosts: able }, 'cold'],
-    ['a large one is followed', { wanted: 'auto', lazy: 256 * MiB, hosts: able }, 'postcopy'],
-    ['a very large one too', { wanted: 'auto', lazy: 64 * 1024 * MiB, hosts: able }, 'postcopy'],
-    ['a slow link makes less much', { wanted: 'auto', lazy: 8 * MiB, link: 12.5e6, hosts: able }, 'postcopy'],
-    ['a quick link makes it no quicker than CRIU', { wanted: 'auto', lazy: 256 * MiB, link: 12.5e9, hosts: able }, 'postcopy'],
+    ['memory of a large one goes ahead', { wanted: 'auto', lazy: 256 * MiB, hosts: able }, 'precopy'],
+    ['of a very large one too', { wanted: 'auto', lazy: 64 * 1024 * MiB, hosts: able }, 'precopy'],
+    ['a slow link makes less much', { wanted: 'auto', lazy: 8 * MiB, link: 12.5e6, hosts: able }, 'precopy'],
+    ['a quick link makes it no quicker than CRIU', { wanted: 'auto', lazy: 256 * MiB, link: 12.5e9, hosts: able }, 'precopy'],
+    ['where it cannot go ahead it follows', { wanted: 'auto', lazy: 256 * MiB, hosts: able, notAhead: 'its kernel is old' }, 'postcopy'],
+    ['who asks for precopy gets it', { wanted: 'precopy', lazy: 8 * MiB, hosts: able }, 'precopy'],
     ['where the destination cannot, it is carried', { wanted: 'auto', lazy: 256 * MiB, hosts: { h1: undefined, h2: 'its kernel has no userfaultfd for it' } }, 'cold'],
     ['where the source cannot, it is carried', { wanted: 'auto', lazy: 256 * MiB, hosts: { h1: 'its CRIU is 4.1, older than 4.2', h2: undefined } }, 'cold'],
     ['who asks for cold gets it', { wanted: 'cold', lazy: 64 * 1024 * MiB, hosts: able }, 'cold'],
@@ -23,6 +25,7 @@ describe('how the memory gets there', () => {
 
   test('who asks for what a host cannot is told which and why', () => {
     const refusal = chooseStrategy({ wanted: 'postcopy', lazy: MiB, hosts: { h1: undefined, h2: 'its kernel has no userfaultfd for it' } });
+    expect(chooseStrategy({ wanted: 'precopy', lazy: MiB, hosts: able, notAhead: 'its kernel is old' })).toMatchObject({ code: 'no-precopy', message: 'memory cannot be sent ahead from this host: its kernel is old', hint: expect.stringMatching(/postcopy/) as string });
     expect(refusal).toMatchObject({ code: 'no-postcopy', message: 'memory cannot be fetched later with h2: its kernel has no userfaultfd for it', hint: expect.stringMatching(/--strategy cold/) as string });
   });
 });

@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { lazyRanges, pagemapOf, type PageRange } from '../../../plugin/criu/pagemap.ts';
 import { PAGE, type PageRequest, REQUEST_LENGTH } from '../../../plugin/criu/pageserver.ts';
 import { Pager } from '../../../plugin/pager/pager.ts';
+import { type Ahead, NOTHING } from '../../../plugin/pager/local.ts';
 import { PageStore } from '../../../plugin/pager/store.ts';
 import { decodeHead, encodeHead, HEAD, Messages, MOST_PAGES } from '../../../plugin/transfer/pages.ts';
 
@@ -46,6 +47,8 @@ const pagesAt = ({ pid, address, pages }: PageRequest): Buffer => Buffer.concat(
 interface Stage {
   criu: End;
   failures: string[];
+  /** What was said of the memory as a whole. */
+  events: string[];
   pager: Pager;
   connect: () => End;
   /** Requests that have come to the source on this connection. */
@@ -54,14 +57,16 @@ interface Stage {
   given: () => { request: PageRequest; right: boolean }[];
 }
 
-function stage(processes: Record<number, { address: number; pages: number }[]>): Stage {
+function stage(processes: Record<number, { address: number; pages: number }[]>, ahead = NOTHING): Stage {
+  const events: string[] = [];
   const criu = new End();
   const failures: string[] = [];
-  const load = (): PageStore => new PageStore(new Map(Object.entries(processes).map(([pid, ranges]) => [Number(pid), ranges])));
-  const pager = new Pager(criu, { load, reached: () => undefined, failed: (why) => failures.push(why.message) });
+  const load = (): PageStore => new PageStore(new Map(Object.entries(processes).map(([pid, ranges]) => [Number(pid), ranges])), ahead);
+  const pager = new Pager(criu, { load, go: () => events.push('go'), here: () => events.push('here'), reached: () => undefined, failed: (why) => failures.push(why.message) });
   return {
     criu,
     failures,
+    events,
     pager,
     connect() {
       const way = new End();
@@ -207,6 +212,58 @@ describe('the pager', () => {
     way.push(encodeHead({ ...asked(way)[0]!, pages: 0 }));
     await turn();
     expect(failures).toEqual([expect.stringMatching(/source/)]);
+  });
+});
+
+describe('the pager, of memory that came ahead,', () => {
+  const [FROM, TO] = [10, 30];
+  /** All pages of the large range but some. */
+  const ahead = (wait: number): Ahead => ({
+    wait,
+    pages: () => [{ address: START, pages: FROM }, { address: START + TO * PAGE, pages: LARGE.pages - TO }],
+    read: pagesAt,
+  });
+  const MISSING = { pid: 1, address: START + FROM * PAGE, pages: TO - FROM };
+
+  test('fetches what is missing before the container runs, and needs the source no more then', async () => {
+    const { criu, connect, asked, given, events } = stage({ 1: [LARGE] }, ahead(Infinity));
+    const way = connect();
+    expect(asked(way)).toEqual([MISSING]);
+    expect(events).toEqual([]);
+    way.push(Buffer.concat([encodeHead(MISSING), pagesAt(MISSING)]));
+    await turn();
+    expect(events).toEqual(['go', 'here']);
+    // twice, as of a process that has forked
+    for (let time = 0; time < 2; time++) {
+      for (let page = 0; page < LARGE.pages; ) {
+        criu.push(want({ pid: 1, address: START + page * PAGE, pages: LARGE.pages - page }));
+        await turn();
+        const answers = given();
+        expect(answers.map(({ right }) => right)).toEqual([true]);
+        page += answers[0]!.request.pages;
+      }
+    }
+    expect(asked(way)).toEqual([]);
+  });
+
+  test('lets it run at once where it would have to wait for too much', async () => {
+    const { criu, connect, asked, given, events } = stage({ 1: [LARGE] }, ahead((TO - FROM - 1) * PAGE));
+    const way = connect();
+    expect(events).toEqual(['go']);
+    criu.push(want({ pid: 1, address: START, pages: 1 }));
+    await turn();
+    expect(given().map(({ right }) => right)).toEqual([true]);
+    const [request] = asked(way);
+    expect(request).toEqual(MISSING);
+    way.push(Buffer.concat([encodeHead(MISSING), pagesAt(MISSING)]));
+    await turn();
+    expect(events).toEqual(['go', 'here']);
+  });
+
+  test('lets it run at once where nothing is missing', () => {
+    const { connect, asked, events } = stage({ 1: [{ address: START, pages: FROM }] }, ahead(Infinity));
+    expect(asked(connect())).toEqual([]);
+    expect(events).toEqual(['go', 'here']);
   });
 });
 

@@ -1,0 +1,50 @@
+import { openSync, readFileSync, readSync } from 'node:fs';
+import { join } from 'node:path';
+import { PAGE, type PageRequest } from '../criu/pageserver.ts';
+import { AHEAD, type AheadImage, MEMORY, pagesOf } from '../memory/ahead.ts';
+import type { Ranges } from '../memory/ranges.ts';
+
+/** Pages that came ahead of the container. */
+export interface Ahead {
+  /** So many bytes of the others may come when it runs already; all where nothing is said. */
+  wait: number;
+  /** Those of a process that count. */
+  pages(pid: number): Ranges;
+  read(request: PageRequest): Buffer;
+}
+
+/** Of a move in which nothing came ahead, nothing of which is waited for. */
+export const NOTHING: Ahead = { wait: 0, pages: () => [], read: () => Buffer.alloc(0) };
+
+/** @param directory of the restore */
+export function readAhead(directory: string): Ahead {
+  const image = imageIn(directory);
+  if (!image) return NOTHING;
+  const files = new Map<number, number>();
+  const fileOf = (pid: number): number => {
+    const file = files.get(pid) ?? openSync(join(directory, MEMORY, String(pid)), 'r');
+    files.set(pid, file);
+    return file;
+  };
+  return {
+    wait: image.wait ?? Infinity,
+    pages: (pid) => pagesOf(image, pid),
+    read({ pid, address, pages }) {
+      const data = Buffer.allocUnsafe(pages * PAGE);
+      for (let done = 0; done < data.length; ) {
+        const count = readSync(fileOf(pid), data, done, data.length - done, address + done);
+        if (count === 0) throw new Error(`memory of process ${pid} that came ahead is not there`);
+        done += count;
+      }
+      return data;
+    },
+  };
+}
+
+function imageIn(directory: string): AheadImage | undefined {
+  try {
+    return JSON.parse(readFileSync(join(directory, 'images', AHEAD), 'utf8')) as AheadImage;
+  } catch {
+    return undefined;
+  }
+}
