@@ -129,17 +129,39 @@ export class Departure {
   /** Sends memory while the container runs, and again what it writes to meanwhile. */
   async sendMemory(signal: AbortSignal, progress: (bytes: number) => void): Promise<void> {
     await this.#peer.call('/v1/moves/ahead', { id: this.#id }, { signal });
-    const [memory, way] = [this.#memory, this.#memoryWay];
-    if (!memory || !way) throw new CoatError('no-way', `${this.#peer.name} has not asked for the container's memory`);
+    const way = this.#memoryWay;
+    if (!way) throw new CoatError('no-way', `${this.#peer.name} has not asked for the container's memory`);
     const stop = this.#peer.watch(way);
     void finished(way).then(stop, stop);
-    await memory.rounds(signal, () => progress((this.bytes.memory = memory.total)));
+    await this.#sending(signal, async (memory) => {
+      await memory.rounds(signal, () => progress((this.bytes.memory = memory.total)));
+    });
   }
 
   /** What it has written to since. From now on nothing more comes ahead. */
   async sendLastMemory(signal: AbortSignal): Promise<void> {
-    await this.#memory?.last(signal);
-    this.bytes.memory = this.#memory?.total ?? 0;
+    await this.#sending(signal, async (memory) => {
+      await memory.last(signal);
+      this.bytes.memory = memory.total;
+    });
+  }
+
+  /** A link may be slow, and nobody may want it any more. */
+  async #sending(signal: AbortSignal, work: (memory: MemorySender) => Promise<void>): Promise<void> {
+    const stop = (): unknown => this.#memoryWay?.destroy();
+    signal.addEventListener('abort', stop, { once: true });
+    try {
+      await work(this.#memory!);
+    } catch (cause) {
+      signal.throwIfAborted();
+      throw cause instanceof CoatError ? cause : this.#wayBroke('memory', cause);
+    } finally {
+      signal.removeEventListener('abort', stop);
+    }
+  }
+
+  #wayBroke(what: string, cause: unknown): CoatError {
+    return new CoatError('peer-lost', `the connection to ${this.#peer.name} broke while the container's ${what} was sent`, { hint: `look whether ${this.#peer.name} and its agent are up, and try again`, cause });
   }
 
   /** From now on it is not noticed any more what the container writes to. */
@@ -228,7 +250,7 @@ export class Departure {
     await dumped;
     await sent.catch((cause: unknown) => {
       if (cause instanceof CoatError) throw cause;
-      throw new CoatError('peer-lost', `the connection to ${this.#peer.name} broke while the container's state was sent`, { hint: `look whether ${this.#peer.name} and its agent are up, and try again`, cause });
+      throw this.#wayBroke('state', cause);
     });
     for (const [name, size] of Object.entries(this.#sent)) this.bytes[isPages(name) ? 'memory' : 'state'] += size;
     return missed;

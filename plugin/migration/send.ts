@@ -196,13 +196,14 @@ export class Move {
       await containers.setRestartPolicy(inspect.Id, { Name: 'no' });
     }
 
+    // ahead of the redirect, from which on peers wait
+    if (plan.strategy === 'precopy') await step('send the rest of the memory', () => departure.sendLastMemory(this.#signal));
+
     this.#signal.throwIfAborted();
     this.#enter('redirected');
     undoWith('store', 'redirect', () => redirectEverywhere(this.#deps, endpoints, withdraw(this.#deps.self), plan.reachable));
     await allOf([step('warm up', () => departure.warmUp()), step('accept', () => peer.call('/v1/moves/accept', { id: this.id }))]);
     for (const warning of await step('redirect', () => redirectEverywhere(this.#deps, endpoints, redirect(peer.name), plan.reachable))) this.#warn(warning);
-
-    if (plan.strategy === 'precopy') await step('send the rest of the memory', () => departure.sendLastMemory(this.#signal));
 
     this.#signal.throwIfAborted();
     await departure.mustRun();
