@@ -1,10 +1,9 @@
 import { CoatError } from '../host/errors.ts';
 import { formatAddress } from '../ipam/address.ts';
+import { descriptorOf } from './descriptor.ts';
 import { libc, type LibC } from './libc.ts';
 import type { Datagram } from './packets.ts';
 
-/** asm-generic/unistd.h, and the same on x64. */
-const [PIDFD_OPEN, PIDFD_GETFD] = [434, 438];
 /** sys/socket.h, netinet/in.h, linux/in6.h, linux/udp.h: the same on x64 and arm64. */
 const [SOL_SOCKET, IPPROTO_IP, IPPROTO_UDP, IPPROTO_IPV6] = [1, 0, 17, 41];
 const SO_PEEK_OFF = 42;
@@ -33,12 +32,7 @@ const TELLS = [
  */
 export async function peekAll({ pid, fd }: { pid: number; fd: number }, { port, room }: { port: number; room: number }): Promise<Datagram[]> {
   const c = await libc();
-  const process = c.syscall(PIDFD_OPEN, pid, 0, 0);
-  if (process < 0) throw new CoatError('no-socket', `process ${pid} cannot be opened: error ${c.errno()}`);
-  const socket = c.syscall(PIDFD_GETFD, process, fd, 0);
-  const error = c.errno();
-  c.close(process);
-  if (socket < 0) throw new CoatError('no-socket', `a socket of process ${pid} cannot be had: error ${error}`);
+  const socket = descriptorOf(c, { pid, fd });
   const told: (() => void)[] = [];
   try {
     // one of IPv4 refuses what is IPv6's

@@ -1,7 +1,7 @@
 import type { PageRange } from '../criu/pagemap.ts';
 import { PAGE } from '../criu/pageserver.ts';
 
-/** Ranges in the order of their addresses, none of which touches another. */
+/** Ranges in the order of their addresses, none of which overlaps another. */
 export type Ranges = readonly PageRange[];
 
 const end = ({ address, pages }: PageRange): number => address + pages * PAGE;

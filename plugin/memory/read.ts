@@ -4,7 +4,7 @@ import { PAGE, type PageRequest } from '../criu/pageserver.ts';
 /**
  * Reads pages of a process.
  *
- * @param file its `mem` (proc_pid_mem(5))
+ * @param file in which they lie at their own addresses: its `mem` (proc_pid_mem(5)), or what came of it ahead
  * @returns how many bytes: all, or 0 where they cannot all be read
  */
 export function readMemory(file: number | undefined, { address, pages }: Pick<PageRequest, 'address' | 'pages'>, into: Buffer): number {

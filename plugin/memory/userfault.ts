@@ -1,11 +1,12 @@
 import { closeSync } from 'node:fs';
+import { descriptorOf } from '../../driver/kernel/descriptor.ts';
 import { libc, type LibC } from '../../driver/kernel/libc.ts';
 import type { PageRange } from '../criu/pagemap.ts';
 import { PAGE } from '../criu/pageserver.ts';
 import { inject } from './ptrace.ts';
 
 /** System calls of x86-64 (asm/unistd_64.h). */
-const SYS = { close: 3, userfaultfd: 323, pidfd_open: 434, pidfd_getfd: 438 } as const;
+const SYS = { close: 3, userfaultfd: 323 } as const;
 /** fcntl.h; linux/userfaultfd.h: a process without privileges may have one that never stops the kernel. */
 const FLAGS = 0o2000000 | 0o4000 | 1;
 /** linux/userfaultfd.h: UFFDIO_API, UFFDIO_REGISTER. */
@@ -39,7 +40,7 @@ export class Userfault implements Disposable {
       const inside = call(SYS.userfaultfd, FLAGS);
       if (inside < 0) throw new Error(`process ${pid} gets no userfaultfd: error ${-inside}`);
       try {
-        return takeOver(calls, pid, inside);
+        return descriptorOf(calls, { pid, fd: inside });
       } finally {
         call(SYS.close, inside);
       }
@@ -77,17 +78,5 @@ export class Userfault implements Disposable {
 
   [Symbol.dispose](): void {
     closeSync(this.#fd);
-  }
-}
-
-function takeOver(c: LibC, pid: number, inside: number): number {
-  const process = c.syscall(SYS.pidfd_open, pid, 0, 0);
-  if (process < 0) throw new Error(`pidfd_open of process ${pid}: error ${c.errno()}`);
-  try {
-    const fd = c.syscall(SYS.pidfd_getfd, process, inside, 0);
-    if (fd < 0) throw new Error(`pidfd_getfd of process ${pid}: error ${c.errno()}`);
-    return fd;
-  } finally {
-    closeSync(process);
   }
 }

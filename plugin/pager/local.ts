@@ -1,8 +1,9 @@
-import { openSync, readFileSync, readSync } from 'node:fs';
+import { openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PAGE, type PageRequest } from '../criu/pageserver.ts';
 import { AHEAD, type AheadImage, MEMORY, pagesOf } from '../memory/ahead.ts';
 import type { Ranges } from '../memory/ranges.ts';
+import { readMemory } from '../memory/read.ts';
 
 /** Pages that came ahead of the container. */
 export interface Ahead {
@@ -31,11 +32,7 @@ export function readAhead(directory: string): Ahead {
     pages: (pid) => pagesOf(image, pid),
     read({ pid, address, pages }) {
       const data = Buffer.allocUnsafe(pages * PAGE);
-      for (let done = 0; done < data.length; ) {
-        const count = readSync(fileOf(pid), data, done, data.length - done, address + done);
-        if (count === 0) throw new Error(`memory of process ${pid} that came ahead is not there`);
-        done += count;
-      }
+      if (readMemory(fileOf(pid), { address, pages }, data) === 0) throw new Error(`memory of process ${pid} that came ahead is not there`);
       return data;
     },
   };
