@@ -13,6 +13,11 @@ import { VERSION } from './version.ts';
 
 /** Docker kills a plugin 10 s after it asked it to end. */
 const STOP_MS = 8_000;
+/**
+ * Docker disables a plugin that ends before its socket was found, for which it looks after half a second and then every three (moby
+ * plugin/manager_linux.go, pluginPostStart).
+ */
+const OF_AGE_MS = 7_000;
 
 /**
  * The plugin's process. The sockets come first: dockerd gives up on a plugin whose socket is not there
@@ -41,11 +46,14 @@ async function prepare(paths: Paths, log: Log): Promise<void> {
   await Promise.all([installRuntime(paths, log), installCriu(paths, log)]);
 }
 
-/** What nobody caught is a defect: Docker starts the process again, and everything is looked at anew. */
+/**
+ * What nobody caught is a defect: Docker starts the process again, and everything is looked at anew. One that had hardly begun goes on until it is
+ * {@link OF_AGE_MS} old, as Docker would leave the host without a plugin until a person came.
+ */
 function endOnErrors(log: Log): void {
   process.on('uncaughtException', (error) => {
     log.fatal({ err: error }, 'the agent ends because of an error nobody foresaw');
-    process.exit(1);
+    setTimeout(() => process.exit(1), Math.max(0, OF_AGE_MS - process.uptime() * 1000));
   });
 }
 

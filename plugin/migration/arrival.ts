@@ -27,7 +27,7 @@ import { fetchPages, type PagesOutcome } from './fetch.ts';
 import { keepInit, realSources } from './inits.ts';
 import { engineDirectory, placeOfLog } from './log/place.ts';
 import { keepLog } from './log/receive.ts';
-import { closeDoor, netnsPath, restoreDirectory } from './places.ts';
+import { netnsPath, restoreDirectory } from './places.ts';
 import type { MoverDependencies } from './ports.ts';
 import type { Arrival as Landed, Preparation } from './protocol.ts';
 import { endsWith, restoreFailed } from './started.ts';
@@ -281,13 +281,11 @@ export class Arrival {
     });
   }
 
-  /** After the commit: Docker's own end of the start, and, when all memory is there, this directory's. */
+  /** After the commit: Docker's own end of the start, which, should it call that a failure, has the container all the same. */
   async settle(): Promise<void> {
-    await this.#started;
+    await this.#started?.catch((error: unknown) => this.#deps.log.warn({ container: this.#preparation.container, error: explain(error) }, 'the engine could not end the start of a container that runs'));
     this.#door?.close();
-    await closeDoor(this.#deps.host, this.#containerId);
-    await this.fetched;
-    await unmountMemory(this.#deps.host, this.#directory);
+    this.#door = undefined;
   }
 
   /**

@@ -1,10 +1,8 @@
 import { Arrival } from './arrival.ts';
-import type { JournalEntry } from './journal.ts';
+import type { DestinationEntry } from './ledger.ts';
 import { giveUp } from './lodging.ts';
 import type { MoverDependencies } from './ports.ts';
 import { RUNTIME } from './spec.ts';
-
-type Entry = Extract<JournalEntry, { role: 'destination' }>;
 
 /**
  * Takes away all that a move which was taken back has brought to this host. May be asked again.
@@ -13,7 +11,7 @@ type Entry = Extract<JournalEntry, { role: 'destination' }>;
  * @param known ids of containers of other moves
  * @throws where something is still there
  */
-export async function clearAway(deps: MoverDependencies, entry: Entry, arrival: Arrival | undefined, known: ReadonlySet<string>, why: string): Promise<void> {
+export async function clearAway(deps: MoverDependencies, entry: DestinationEntry, arrival: Arrival | undefined, known: ReadonlySet<string>, why: string): Promise<void> {
   const containerId = entry.containerId ?? (arrival ? undefined : await unnoted(deps, entry.container, known));
   const stranded = arrival ?? (containerId === undefined ? undefined : strandedArrival(deps, entry, containerId));
   if (stranded) await stranded.abandon(why);
@@ -22,7 +20,7 @@ export async function clearAway(deps: MoverDependencies, entry: Entry, arrival: 
 }
 
 /** An arrival of an earlier life of this agent: enough of it to clear it away. */
-function strandedArrival(deps: MoverDependencies, entry: Entry, containerId: string): Arrival {
+function strandedArrival(deps: MoverDependencies, entry: DestinationEntry, containerId: string): Arrival {
   const blank = { name: '', prefixLength: 0, mac: '', interfaceName: '' };
   return new Arrival(deps, { ...entry, source: entry.peer, memory: 0, carried: 0, volumes: [], strategy: 'cold', image: { id: '', ref: '', content: '', layers: [], digests: [], created: 0 }, body: {}, init: false, endpoints: entry.endpoints.map((endpoint) => ({ ...blank, ...endpoint })) }, containerId);
 }

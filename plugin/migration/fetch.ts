@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -41,7 +42,7 @@ export async function fetchPages(deps: MoverDependencies, fetched: Fetched): Pro
   for (let seen = Date.now(); ; await sleep(AGAIN_MS)) {
     const outcome = await pagesOutcome(host, directory);
     if (outcome !== undefined) return outcome as PagesOutcome;
-    if (!pagerAlive(host, directory)) return (await pagesOutcome(host, directory)) as PagesOutcome | undefined ?? (await kill(deps, fetched));
+    if (!pagerAlive(host, directory)) return (await pagesOutcome(host, directory)) as PagesOutcome | undefined ?? (await died(deps, fetched));
     // what is on this host already needs nobody else
     if (pagesHere(host, directory)) continue;
     try {
@@ -73,8 +74,10 @@ async function join(peer: Peer, way: Duplex, pager: Socket): Promise<void> {
   pager.destroy();
 }
 
-/** The pager has died without a word, and CRIU with it: from now on missing memory would be zeroes. */
-async function kill({ host }: MoverDependencies, { containerId }: Fetched): Promise<PagesOutcome> {
+/** The pager has ended without a word, and CRIU with it: from now on missing memory would be zeroes. */
+async function died({ host }: MoverDependencies, { containerId, directory }: Fetched): Promise<PagesOutcome> {
+  // the host's memory knows of nothing: what has this id now began anew
+  if (!existsSync(host.path(directory))) return 'lost its host was started again before it was there';
   const container = await findContainer(host, containerId).catch(() => undefined);
   for (const pid of container ? await processes(host, container) : []) {
     try {

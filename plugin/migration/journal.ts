@@ -1,6 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { z } from 'zod';
 import { readIfThere, removeIfThere, writeAtomic } from '../../driver/host/files.ts';
+import { KeyedQueue } from '../../driver/host/queue.ts';
 import { strategies } from '../agent/api.ts';
 import { Address } from './claims.ts';
 import { SentLog } from './log/send.ts';
@@ -54,16 +55,20 @@ export const JournalEntry = z.discriminatedUnion('role', [
 ]);
 export type JournalEntry = z.infer<typeof JournalEntry>;
 
-/** One small file a migration and host, flushed to disk before {@link Journal.write} returns. */
+/**
+ * One small file a migration and host, flushed to disk before {@link Journal.write} returns. Of one migration, what was asked last is what the file
+ * says in the end.
+ */
 export class Journal {
   readonly #directory: string;
+  readonly #queue = new KeyedQueue();
 
   constructor(directory: string) {
     this.#directory = directory;
   }
 
   async write(entry: JournalEntry): Promise<void> {
-    await writeAtomic(this.#file(entry.id), JSON.stringify(entry));
+    await this.#queue.run(entry.id, () => writeAtomic(this.#file(entry.id), JSON.stringify(entry)));
   }
 
   async read(id: string): Promise<JournalEntry | undefined> {
@@ -72,7 +77,7 @@ export class Journal {
   }
 
   async remove(id: string): Promise<void> {
-    await removeIfThere(this.#file(id));
+    await this.#queue.run(id, () => removeIfThere(this.#file(id)));
   }
 
   async all(): Promise<JournalEntry[]> {

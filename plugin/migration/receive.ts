@@ -4,29 +4,24 @@ import os from 'node:os';
 import type { Readable } from 'node:stream';
 import { CoatError, explain } from '../../driver/host/errors.ts';
 import { KeyedQueue } from '../../driver/host/queue.ts';
-import { addressesOf } from '../../driver/overlay/records.ts';
 import type { PeerRoutes } from '../agent/peer.ts';
 import { whyNotLazy } from '../criu/features.ts';
-import { unmountMemory } from '../criu/memory.ts';
+import { Afterwards, isPlaced } from './afterwards.ts';
 import { Arrival } from './arrival.ts';
-import { addressOf, changeClaim, takeOver } from './claims.ts';
+import { addressOf } from './claims.ts';
 import { clearAway } from './clearing.ts';
 import { cpuFeatures } from './cpu.ts';
 import { criuFacts } from './facts.ts';
-import { fetchPages, type PagesOutcome } from './fetch.ts';
 import { isStore } from '../engine/layers.ts';
-import type { JournalEntry } from './journal.ts';
 import { ImageIntake } from './image.ts';
+import { type DestinationEntry, Ledger } from './ledger.ts';
 import { findLog } from './log/place.ts';
 import { keepRestOfLog } from './log/receive.ts';
 import { lodgings, makeVolumes, missingRoom, volumesThere } from './lodging.ts';
-import { closeDoor, restoreDirectory } from './places.ts';
 import type { MoverDependencies } from './ports.ts';
 import { refusalAtDestination } from './preflight.ts';
 import { type Arrival as Arrived, Arming, ImageHave, ImageKnown, ImagePull, Offer, type Outcome, parse, Preparation, Reference, Signal, type Verdict } from './protocol.ts';
 import { unpinned } from './spec.ts';
-
-type Entry = Extract<JournalEntry, { role: 'destination' }>;
 
 /**
  * The destination's side of every move.
@@ -39,18 +34,19 @@ type Entry = Extract<JournalEntry, { role: 'destination' }>;
  */
 export class Receiver {
   readonly #deps: MoverDependencies;
+  readonly #ledger: Ledger;
+  readonly #afterwards: Afterwards;
   readonly #arrivals = new Map<string, Arrival>();
-  readonly #entries = new Map<string, Entry>();
   /** Aborted ones of which something is still here, as the engine or the disk could not be asked. */
   readonly #uncleared = new Set<string>();
-  /** Those whose addresses the store does not know to be this host's yet. */
-  readonly #owning = new Set<string>();
   /** What ends the watch over a source. */
   readonly #watches = new Map<string, () => void>();
   readonly #queue = new KeyedQueue();
 
   constructor(deps: MoverDependencies) {
     this.#deps = deps;
+    this.#ledger = new Ledger(deps.journal);
+    this.#afterwards = new Afterwards(deps, this.#ledger);
   }
 
   register(routes: PeerRoutes): void {
@@ -98,24 +94,13 @@ export class Receiver {
       if (role !== 'destination') continue;
       await this.#queue.run(id, async () => {
         // read anew in its turn: the source may have asked for the outcome meanwhile
-        const entry = await this.#entry(id);
+        const entry = await this.#ledger.find(id);
         if (entry?.state === 'arriving') await this.#abort(id, 'the agent of the destination was restarted');
         if (entry?.state !== 'running') return;
         for (const { network, ip } of entry.endpoints) await this.#deps.overlay.release(network, ip).catch(() => undefined);
-        void this.#own(entry);
-        if (entry.pages === 'fetching' || entry.pages === 'here') void this.#goOnFetching(entry);
+        this.#afterwards.resume(entry);
       });
     }
-  }
-
-  /** What this host knows of a move, from this life of the agent or an earlier one. */
-  async #entry(id: string): Promise<Entry | undefined> {
-    const known = this.#entries.get(id);
-    if (known) return known;
-    const written = await this.#deps.journal.read(id);
-    if (written?.role !== 'destination') return undefined;
-    this.#entries.set(id, written);
-    return written;
   }
 
   async #check(offer: Offer): Promise<Verdict> {
@@ -148,15 +133,15 @@ export class Receiver {
 
   async #prepare(preparation: Preparation, from: string): Promise<Record<string, never>> {
     const { id, container, endpoints } = preparation;
-    if (await this.#entry(id)) throw new CoatError('known-move', `the migration ${id} has begun already`);
-    const entry: Entry = { role: 'destination', id, container, peer: from, endpoints: endpoints.map(addressOf), volumes: await lodgings(this.#deps, preparation.volumes), state: 'arriving' };
-    await this.#remember(entry);
+    if (await this.#ledger.find(id)) throw new CoatError('known-move', `the migration ${id} has begun already`);
+    const entry: DestinationEntry = { role: 'destination', id, container, peer: from, endpoints: endpoints.map(addressOf), volumes: await lodgings(this.#deps, preparation.volumes), state: 'arriving' };
+    await this.#ledger.begin(entry);
     try {
       await makeVolumes(this.#deps, preparation.volumes);
       const free = endpoints.filter(({ network }) => !this.#deps.overlay.letsChoose(network)).map(({ name }) => name);
       const containerId = await this.#deps.containers.create(container, { ...unpinned(preparation.body, free), Image: await this.#imageName(preparation) });
       this.#arrivals.set(id, new Arrival(this.#deps, { ...preparation, source: from }, containerId));
-      await this.#remember({ ...entry, containerId });
+      await this.#ledger.change(id, { containerId });
       // a source that dies may never come back to say that it was for nothing
       const died = (error: Error): void => void this.#queue.run(id, () => this.#abort(id, explain(error)));
       this.#watches.set(id, this.#deps.peers.get(from).watch({ destroy: died }));
@@ -176,87 +161,49 @@ export class Receiver {
 
   async #land(id: string): Promise<Arrived> {
     const arrival = this.#arrival(id);
-    const entry = this.#entries.get(id);
-    if (!entry || entry.state !== 'arriving') throw new CoatError('aborted', 'the migration was given up at the destination');
-    let arrived;
+    const entry = this.#ledger.get(id);
+    if (entry?.state !== 'arriving') throw new CoatError('aborted', 'the migration was given up at the destination');
+    let arrived, committed: DestinationEntry;
     try {
       arrived = await arrival.restore();
       // the commit: from here on the container is this host's
       const { pages } = arrived;
-      await arrival.timeline.step('commit', () => this.#remember({ ...entry, state: 'running', ...(pages ? { pages } : {}) }));
+      committed = { ...entry, state: 'running', ...(pages ? { pages } : {}) };
+      await arrival.timeline.step('commit', () => this.#ledger.change(id, committed));
       this.#unwatch(id);
     } catch (error) {
       await this.#abort(id, explain(error));
       throw error;
     }
     const released = await arrival.release();
-    void this.#own(entry);
-    if (arrival.fetched) void this.#seeThrough(id, arrival.fetched);
+    this.#afterwards.begin(committed, arrival, () => this.#arrivals.delete(id));
     return { steps: arrival.timeline.steps, now: arrival.timeline.now(), released, ...arrived };
-  }
-
-  /** Makes the address this host's in the store; the redirect has it here already, so it may take its time. */
-  async #own(entry: Entry): Promise<void> {
-    const { store, overlay, self, log } = this.#deps;
-    this.#owning.add(entry.id);
-    try {
-      const revisions = [];
-      for (const endpoint of entry.endpoints) revisions.push(await changeClaim(store, endpoint, takeOver(self)));
-      // a container that was removed before its addresses were this host's could not give them back
-      await overlay.settled(Math.max(...revisions));
-      for (const endpoint of entry.endpoints) for (const ip of addressesOf(endpoint)) await overlay.giveBack(endpoint.network, ip);
-      await this.#arrivals.get(entry.id)?.settle();
-      this.#arrivals.delete(entry.id);
-      this.#owning.delete(entry.id);
-      if (this.#entries.get(entry.id)?.finished) await this.#finish(entry.id);
-    } catch (error) {
-      log.warn({ migration: entry.id, error: explain(error) }, 'the container runs here, but the store does not say so yet; trying again');
-      setTimeout(() => void this.#own(entry), 1_000).unref();
-    }
-  }
-
-  /** Notes what became of the memory that came after the commit. */
-  async #seeThrough(id: string, fetched: Promise<PagesOutcome>): Promise<void> {
-    const pages = await fetched;
-    const entry = this.#entries.get(id);
-    if (pages !== 'whole') this.#deps.log.error({ migration: id, container: entry?.container, why: pages }, 'a container was ended here: its memory cannot be fetched any more');
-    if (entry) await this.#remember({ ...entry, pages });
-    if (entry?.finished && !this.#owning.has(id)) await this.#finish(id);
-  }
-
-  /** A container that an earlier life of this agent took in before its memory was there. */
-  async #goOnFetching({ id, peer, containerId }: Entry): Promise<void> {
-    if (containerId === undefined) return;
-    const directory = restoreDirectory(containerId);
-    await closeDoor(this.#deps.host, containerId);
-    await this.#seeThrough(id, fetchPages(this.#deps, { id, source: peer, containerId, directory }));
-    await unmountMemory(this.#deps.host, directory);
   }
 
   /** Whether a container of this host is here in part only. */
   fetching(containerId: string): boolean {
-    return [...this.#entries.values()].some((entry) => entry.containerId === containerId && (entry.pages === 'fetching' || entry.pages === 'here'));
+    return this.#ledger.all().some((entry) => entry.containerId === containerId && !isPlaced(entry));
   }
 
   async #outcome(id: string, from: string): Promise<Outcome> {
-    const entry = await this.#entry(id);
+    const entry = await this.#ledger.find(id);
     if (entry?.state === 'running') return { state: 'running', pages: entry.pages as Outcome['pages'] };
     if (entry) await this.#abort(id, 'the source gave the migration up');
     // a promise about a move this host never heard of: should its first message come late, it is refused
-    else await this.#remember({ role: 'destination', id, container: '', peer: from, endpoints: [], volumes: [], state: 'aborted' });
+    else await this.#ledger.begin({ role: 'destination', id, container: '', peer: from, endpoints: [], volumes: [], state: 'aborted' });
     return { state: 'aborted' };
   }
 
   /** The container was sent a signal at the source when it had gone over. */
   async #signal(id: string, signal: string): Promise<Record<string, never>> {
-    const entry = await this.#entry(id);
+    const entry = await this.#ledger.find(id);
     if (entry?.state === 'running' && entry.containerId !== undefined) await this.#deps.containers.kill(entry.containerId, signal);
     return {};
   }
 
   /** What the container had logged at the source when that was asked last. */
   async #restOfLog(id: string, at: number, was: string, stream: Readable): Promise<{ placed: boolean }> {
-    const entry = await this.#entry(id);
+    const entry = await this.#ledger.find(id);
     const inspect = entry?.state === 'running' && entry.containerId !== undefined ? await this.#deps.containers.inspect(entry.containerId) : undefined;
     const place = inspect && (await findLog(this.#deps.containers, inspect));
     const placed = place !== undefined && (await keepRestOfLog(this.#deps.host, place, at, was, stream));
@@ -266,22 +213,17 @@ export class Receiver {
 
   /** The source needs nothing of this any more. @throws CoatError `not-cleared` where it has to ask again */
   async #finish(id: string): Promise<Record<string, never>> {
-    const entry = await this.#entry(id);
+    const entry = await this.#ledger.find(id);
     if (this.#uncleared.has(id)) await this.#clear(id, 'the source gave the migration up');
     if (this.#uncleared.has(id)) throw new CoatError('not-cleared', `${this.#deps.self} has not cleared away ${entry?.container} yet`);
-    // the next life of this agent has to know of memory that is not in its place yet
-    if (entry?.state === 'running' && (this.#owning.has(id) || entry.pages === 'here')) await this.#remember({ ...entry, finished: true });
-    else {
-      this.#entries.delete(id);
-      await this.#deps.journal.remove(id);
-    }
+    if (entry?.state === 'running') await this.#afterwards.finish(id);
+    else await this.#ledger.forget(id);
     return {};
   }
 
   async #abort(id: string, why: string): Promise<void> {
-    const entry = this.#entries.get(id);
-    if (!entry || entry.state !== 'arriving') return;
-    this.#entries.set(id, { ...entry, state: 'aborted' });
+    if (this.#ledger.get(id)?.state !== 'arriving') return;
+    this.#ledger.giveUp(id);
     this.#unwatch(id);
     await this.#clear(id, why);
   }
@@ -293,9 +235,9 @@ export class Receiver {
 
   /** Takes away what there is of an aborted one; what cannot be taken away now is when the source asks again. */
   async #clear(id: string, why: string): Promise<void> {
-    const { journal, log } = this.#deps;
-    const entry = this.#entries.get(id)!;
-    const others = [...this.#entries.values()].filter((each) => each !== entry).flatMap(({ containerId }) => containerId ?? []);
+    const { log } = this.#deps;
+    const entry = this.#ledger.get(id)!;
+    const others = this.#ledger.all().filter((each) => each !== entry).flatMap(({ containerId }) => containerId ?? []);
     try {
       await clearAway(this.#deps, entry, this.#arrivals.get(id), new Set(others), why);
       this.#arrivals.delete(id);
@@ -306,18 +248,13 @@ export class Receiver {
       return;
     }
     // last, as the disk may have been full of it
-    await journal.write(entry).catch((error: unknown) => log.warn({ migration: id, error: explain(error) }, 'the journal of a move cannot be written'));
+    await this.#ledger.change(id, {}).catch((error: unknown) => log.warn({ migration: id, error: explain(error) }, 'the journal of a move cannot be written'));
   }
 
   #arrival(id: string): Arrival {
     const arrival = this.#arrivals.get(id);
     if (!arrival) throw new CoatError('unknown-move', 'the destination does not know this migration', { hint: 'it may have been restarted; try again' });
     return arrival;
-  }
-
-  async #remember(entry: Entry): Promise<void> {
-    await this.#deps.journal.write(entry);
-    this.#entries.set(entry.id, entry);
   }
 }
 

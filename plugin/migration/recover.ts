@@ -1,5 +1,5 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { codeOf, explain } from '../../driver/host/errors.ts';
+import { insist } from '../../driver/host/insist.ts';
 import { findContainer } from '../criu/container.ts';
 import { endDump, forgetDump } from '../criu/dump.ts';
 import { thaw } from '../criu/freezer.ts';
@@ -104,13 +104,6 @@ export async function recoverSource(deps: MoverDependencies, entry: SourceEntry,
   log.info({ migration: entry.id, container: entry.container, state }, 'ended a move that was interrupted');
 }
 
-/** Again and again, until it works. */
-async function tryOn<T>({ log }: MoverDependencies, { id }: SourceEntry, work: () => Promise<T>): Promise<T> {
-  for (; ; await sleep(ASK_EVERY_MS)) {
-    try {
-      return await work();
-    } catch (error) {
-      log.debug({ migration: id, error: explain(error) }, 'an interrupted move cannot be ended yet');
-    }
-  }
+function tryOn<T>({ log }: MoverDependencies, { id }: SourceEntry, work: () => Promise<T>): Promise<T> {
+  return insist(work, { every: ASK_EVERY_MS, failed: (error) => log.debug({ migration: id, error: explain(error) }, 'an interrupted move cannot be ended yet') });
 }

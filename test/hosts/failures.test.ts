@@ -5,7 +5,9 @@ import { until } from '../../driver/host/until.ts';
 import type { LabHost } from '../../lab/host.ts';
 import type { Report, Status } from '../../plugin/agent/api.ts';
 import { agentOf } from '../support/agent.ts';
+import { agentKilled } from '../support/faults.ts';
 import { docker, expectMoved, expectNotMoved, h1, h2, lab, migrate, type Moved, PATIENCE_MS, where } from '../support/hosts.ts';
+import { journalSays } from '../support/memory.ts';
 import { expectRemains, remains } from '../support/remains.ts';
 import { type Container, scene, type Scene, WORKLOAD } from '../support/scene.ts';
 import { Talk } from '../support/talk.ts';
@@ -129,6 +131,23 @@ test('the destination\'s agent dies while CRIU restores it', scene(async (scene)
   const peer = await scene.peer(server);
   await server.moveTo(h2);
   await peer.unharmed();
+}));
+
+test('the destination\'s agent dies when the container has just arrived, and the engine may not have: it is the destination\'s, and stops and starts as any', scene(async (scene) => {
+  const server = await scene.echo(h1);
+  const peer = await scene.peer(server);
+  const fault = agentKilled(h2);
+  const strikes = await fault.aims();
+  const move = migrate(h1, server.name, 'h2', '--strategy', 'cold');
+  await journalSays(h2, '"state":"running"');
+  await strikes();
+  await fault.ends();
+  expect((await move).report.outcome).toBe('migrated');
+  server.host = h2;
+  await peer.unharmed();
+  await server.docker('restart', '--time', '1');
+  await server.says('ready');
+  expect(await where(server.name)).toEqual({ h2: 'running' });
 }));
 
 /** Whether CRIU has come so far there that its log says this. */
