@@ -4,6 +4,7 @@ import type { Migration, MigrationDetails, MigrationRequest, Report } from '../a
 import type { PeerRoutes } from '../agent/peer.ts';
 import type { History } from './history.ts';
 import { Lenders } from './lend.ts';
+import { offerLink } from './link.ts';
 import { Moves } from './moves.ts';
 import type { MoverDependencies } from './ports.ts';
 import { nameOf } from './preflight.ts';
@@ -90,6 +91,7 @@ export function createMover(deps: MoverDependencies, history: History, ended: (r
     register(routes) {
       receiver.register(routes);
       lenders.register(routes);
+      offerLink(routes);
       const connecting = (path: string, connect: (move: Move, way: Duplex) => boolean): void => routes.tunnel(path, (way, query, from) => {
         const move = going.get(query.get('id') ?? '');
         if (move?.to === from && connect(move, way)) return;

@@ -11,6 +11,7 @@ import { cpuFeatures } from './cpu.ts';
 import { anonymousMemory, criuFacts, interfaceNames, limitsReadable, residentMemory, stopped, undumpable } from './facts.ts';
 import { ignoresOf } from './ignore.ts';
 import { registryDigests } from './image.ts';
+import { measureLink } from './link.ts';
 import { findLog, type LogPlace } from './log/place.ts';
 import { type Length, lengthOf } from './log/send.ts';
 import { namelessFiles } from './nameless.ts';
@@ -119,7 +120,8 @@ export async function planMove(deps: MoverDependencies, { container: ref, to, st
   const lazy = await anonymousMemory(host, pids);
   const notLazyHere = wanted === 'cold' ? undefined : await whyNotLazy(host, await criu.find());
   const notAhead = wanted === 'cold' ? undefined : await whyNotAhead();
-  const chosen = chooseStrategy({ wanted, lazy, hosts: { [self]: notLazyHere, [to]: verdict.notLazy }, notAhead });
+  const link = wanted === 'auto' ? await measureLink(peers.get(to)) : undefined;
+  const chosen = chooseStrategy({ wanted, lazy, ...(link === undefined ? {} : { link }), hosts: { [self]: notLazyHere, [to]: verdict.notLazy }, notAhead });
   if (chosen instanceof CoatError) throw chosen;
   const carried = chosen === 'cold' ? memory : Math.max(0, memory - lazy);
   const answers = await Promise.all(

@@ -8,6 +8,7 @@ import { CarriedVolume } from './volumes.ts';
  * What source and destination say to each other, in order, under `/v1/moves/`:
  *
  *     check      Offer → Verdict         refuses, or says what is missing; touches nothing
+ *     link       bytes, to see how fast they go; see link.ts
  *     pull       ImagePull → ImagePulled the image, by its digest, from a registry
  *     have       ImageHave → digests      what of the image need not be sent
  *     image      a `docker save` stream, without that
