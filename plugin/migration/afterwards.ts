@@ -6,7 +6,8 @@ import { unmountMemory } from '../criu/memory.ts';
 import type { Arrival } from './arrival.ts';
 import { changeClaim, takeOver } from './claims.ts';
 import { fetchPages, type PagesOutcome } from './fetch.ts';
-import type { DestinationEntry, Ledger } from './ledger.ts';
+import type { DestinationEntry } from './journal.ts';
+import type { Ledger } from './ledger.ts';
 import { closeDoor, restoreDirectory } from './places.ts';
 import type { MoverDependencies } from './ports.ts';
 

@@ -1,5 +1,5 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import type { Duplex, Readable } from 'node:stream';
+import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { attempt } from '../../driver/host/attempt.ts';
 import { CoatError, explain } from '../../driver/host/errors.ts';
@@ -15,24 +15,16 @@ import { takeAhead } from '../memory/intake.ts';
 import { runSetKey } from '../criu/setkey.ts';
 import { setSysctl } from '../criu/sysctl.ts';
 import { criuOnPath } from '../criu/wrapper.ts';
-import type { Layer } from '../engine/layers.ts';
 import type { Drain } from '../agent/peer.ts';
-import type { Inspect } from '../engine/containers.ts';
 import { type Sizes, totals } from '../transfer/follow.ts';
 import { Intake } from '../transfer/intake.ts';
-import { Reader, readHead } from '../transfer/reader.ts';
-import { unpack } from '../transfer/tar.ts';
-import { Readable as Stream } from 'node:stream';
 import { fetchPages, type PagesOutcome } from './fetch.ts';
-import { keepInit, realSources } from './inits.ts';
-import { engineDirectory, placeOfLog } from './log/place.ts';
-import { keepLog } from './log/receive.ts';
+import { FilesIntake } from './files.ts';
+import { realSources } from './inits.ts';
 import { netnsPath, restoreDirectory } from './places.ts';
 import type { MoverDependencies } from './ports.ts';
 import type { Arrival as Landed, Preparation } from './protocol.ts';
 import { endsWith, restoreFailed } from './started.ts';
-import { applyRemovals, type Delta } from '../transfer/delta.ts';
-import { empty } from './lodging.ts';
 import { Timeline } from './timeline.ts';
 import { notPutIn, byEndpoint, DATAGRAMS, readUnread } from './unread.ts';
 
@@ -56,6 +48,8 @@ export type Expected = Preparation & { source: string };
  */
 export class Arrival {
   readonly timeline: Timeline;
+  /** What of it is on disk. */
+  readonly files: FilesIntake;
   readonly #deps: MoverDependencies;
   readonly #preparation: Expected;
   readonly #containerId: string;
@@ -82,6 +76,7 @@ export class Arrival {
     this.#containerId = containerId;
     this.#directory = restoreDirectory(containerId);
     this.timeline = new Timeline(deps.self);
+    this.files = new FilesIntake(deps, preparation, containerId);
   }
 
   /** Whether its memory comes after it. */
@@ -100,27 +95,6 @@ export class Arrival {
 
   get #netns(): string {
     return this.#containerId.slice(0, 12);
-  }
-
-  /** The writable layer's first pass, into a layer nothing has mounted yet; or a volume's, in the place of what the engine has put there. */
-  async files(stream: Readable, volume: string | undefined): Promise<void> {
-    if (volume === undefined) return unpack(await this.#layer('upper'), stream, 'upper');
-    const root = await this.#volume(volume);
-    await empty(root);
-    await unpack(root, stream, 'upper');
-  }
-
-  /** The program that Docker has put before the container's own. */
-  async init(stream: Readable): Promise<void> {
-    await keepInit(this.#deps.host, await this.#kept(), stream);
-  }
-
-  /** A file of its log. */
-  async log(stream: Readable, suffix: string): Promise<void> {
-    const { LogConfig } = this.#preparation.body['HostConfig'] as Inspect['HostConfig'];
-    const place = placeOfLog(await this.#kept(), this.#containerId, LogConfig);
-    if (!place) throw new CoatError('no-log', `the engine keeps no log of the kind ${LogConfig.Type}`);
-    await keepLog(this.#deps.host, place, suffix, stream);
   }
 
   /** Memory, once for this arrival. */
@@ -154,9 +128,7 @@ export class Arrival {
       for (const use of RESERVES) await reserveMemory(host, `${this.#directory}/${use}`, this.#preparation.carried);
     });
     reserved.catch(() => undefined);
-    // while the engine starts a container it describes it to nobody, and files that changed must go there before it has started
-    await this.#layer('merged');
-    for (const { name, carry } of this.#preparation.volumes) if (carry === 'copy') await this.#volume(name);
+    await this.files.look();
     await this.timeline.step('docker start', () => this.#offering(async () => {
       this.#started = containers.start(this.#containerId);
       this.#started.catch(() => undefined);
@@ -198,17 +170,6 @@ export class Arrival {
     this.#way = await peers.get(source).drain(`/v1/moves/images?id=${id}`, (bytes) => intake.take(bytes));
     this.#images = this.#way.ended.then(() => intake.end()).finally(() => intake.close());
     this.#images.catch(() => undefined);
-  }
-
-  /** What changed of the writable layer since the first pass, through the mounted layer; or of a volume. */
-  async delta(stream: Readable, volume: string | undefined): Promise<void> {
-    const reader = new Reader(stream);
-    const delta = (await readHead(reader)) as Delta;
-    const merged = volume === undefined ? await this.#layer('merged') : await this.#volume(volume);
-    await this.timeline.step('apply changed files', async () => {
-      await applyRemovals(merged, delta);
-      await unpack(merged, Stream.from(reader.remaining(), { objectMode: false }), volume === undefined ? 'merged' : 'upper');
-    });
   }
 
   /** Of images that are not whole yet no more is taken. */
@@ -341,35 +302,12 @@ export class Arrival {
     const { host } = this.#deps;
     const path = host.path(`${bundle}/config.json`);
     const engines = JSON.parse(await readFile(path, 'utf8')) as OciConfig;
-    const sources = await realSources(host, engines, this.#preparation.init, await this.#kept());
+    const sources = await realSources(host, engines, this.#preparation.init, await this.files.kept());
     const { config, setKey, sysctl } = arrivalBundle(engines, this.#options, sources);
     await writeFile(path, JSON.stringify(config));
     for (const [name, value] of Object.entries(sysctl)) await setSysctl(host, netns, name, value);
     if (setKey) await runSetKey(host, setKey, netns, this.#containerId, bundle);
   }
-
-  async #kept(): Promise<string> {
-    return (this.#keeps ??= await engineDirectory(this.#deps.containers, this.#containerId));
-  }
-  #keeps: string | undefined;
-
-  /** Where this host has a volume that is copied here. */
-  async #volume(name: string): Promise<string> {
-    const known = this.#preparation.volumes.some((volume) => volume.name === name && volume.carry === 'copy');
-    const path = known ? (this.#volumes.get(name) ?? (await this.#deps.volumes.inspect(name))?.Mountpoint) : undefined;
-    if (!path) throw new CoatError('no-volume', `the engine does not say where it keeps the volume ${name}`);
-    this.#volumes.set(name, path);
-    return this.#deps.host.path(path);
-  }
-  readonly #volumes = new Map<string, string>();
-
-  async #layer(which: keyof Layer): Promise<string> {
-    const { containers, layers, host } = this.#deps;
-    this.#layers ??= await containers.inspect(this.#containerId).then((inspect) => inspect && layers.of(inspect));
-    if (!this.#layers) throw new CoatError('no-layer', `the engine has no container ${this.#preparation.container} any more`);
-    return host.path(this.#layers[which]);
-  }
-  #layers: Layer | undefined;
 
   async #restoreFailed(why: unknown): Promise<CoatError> {
     // the engine may itself wait for what has just failed

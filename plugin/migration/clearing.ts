@@ -1,5 +1,5 @@
 import { Arrival } from './arrival.ts';
-import type { DestinationEntry } from './ledger.ts';
+import type { DestinationEntry } from './journal.ts';
 import { giveUp } from './lodging.ts';
 import type { MoverDependencies } from './ports.ts';
 import { RUNTIME } from './spec.ts';

@@ -54,6 +54,8 @@ export const JournalEntry = z.discriminatedUnion('role', [
   }),
 ]);
 export type JournalEntry = z.infer<typeof JournalEntry>;
+export type SourceEntry = Extract<JournalEntry, { role: 'source' }>;
+export type DestinationEntry = Extract<JournalEntry, { role: 'destination' }>;
 
 /**
  * One small file a migration and host, flushed to disk before {@link Journal.write} returns. Of one migration, what was asked last is what the file

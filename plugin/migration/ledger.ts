@@ -1,7 +1,5 @@
 import { KeyedQueue } from '../../driver/host/queue.ts';
-import type { Journal, JournalEntry } from './journal.ts';
-
-export type DestinationEntry = Extract<JournalEntry, { role: 'destination' }>;
+import type { DestinationEntry, Journal } from './journal.ts';
 
 /**
  * What this host keeps of each move that it is the destination of, in memory as in its journal.

@@ -11,7 +11,7 @@ import { HEAD, Messages, MOST_PAGES, decodeHead, encodeHead } from '../transfer/
 import { PAGE } from '../criu/pageserver.ts';
 import type { PeerRoutes } from '../agent/peer.ts';
 import type { PagesOutcome } from './fetch.ts';
-import type { JournalEntry } from './journal.ts';
+import type { SourceEntry } from './journal.ts';
 import type { MoverDependencies } from './ports.ts';
 import { type Lending, type Outcome, parse, Reference } from './protocol.ts';
 
@@ -20,7 +20,6 @@ const ASK_EVERY_MS = 100;
 /** How long CRIU may take to let go of the processes once its images are whole, ms; shorter than who asks waits. */
 const STILL_MS = 3_000;
 
-type SourceEntry = Extract<JournalEntry, { role: 'source' }>;
 type Lender = Pick<MoverDependencies, 'host' | 'journal' | 'log'>;
 
 /**

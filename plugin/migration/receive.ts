@@ -14,7 +14,8 @@ import { cpuFeatures } from './cpu.ts';
 import { criuFacts } from './facts.ts';
 import { isStore } from '../engine/layers.ts';
 import { ImageIntake } from './image.ts';
-import { type DestinationEntry, Ledger } from './ledger.ts';
+import type { DestinationEntry } from './journal.ts';
+import { Ledger } from './ledger.ts';
 import { findLog } from './log/place.ts';
 import { keepRestOfLog } from './log/receive.ts';
 import { lodgings, makeVolumes, missingRoom, volumesThere } from './lodging.ts';
@@ -62,10 +63,10 @@ export class Receiver {
       const preparation = parse(Preparation, body);
       return inTurn(preparation.id, () => this.#prepare(preparation, from));
     });
-    routes.upload('/v1/moves/files', (stream, query) => inTurn(idOf(query), () => this.#arrival(idOf(query)).files(stream, query.get('volume') ?? undefined).then(() => ({}))));
+    routes.upload('/v1/moves/files', (stream, query) => inTurn(idOf(query), () => this.#arrival(idOf(query)).files.first(stream, query.get('volume') ?? undefined).then(() => ({}))));
     routes.call('/v1/moves/ahead', (body) => inTurn(parse(Reference, body).id, () => this.#arrival(parse(Reference, body).id).ahead().then(() => ({}))));
-    routes.upload('/v1/moves/init', (stream, query) => inTurn(idOf(query), () => this.#arrival(idOf(query)).init(stream).then(() => ({}))));
-    routes.upload('/v1/moves/log', (stream, query) => inTurn(idOf(query), () => this.#arrival(idOf(query)).log(stream, query.get('suffix') ?? '').then(() => ({}))));
+    routes.upload('/v1/moves/init', (stream, query) => inTurn(idOf(query), () => this.#arrival(idOf(query)).files.init(stream).then(() => ({}))));
+    routes.upload('/v1/moves/log', (stream, query) => inTurn(idOf(query), () => this.#arrival(idOf(query)).files.log(stream, query.get('suffix') ?? '').then(() => ({}))));
     routes.upload('/v1/moves/log-rest', (stream, query) => inTurn(idOf(query), () => this.#restOfLog(idOf(query), Number(query.get('at')), query.get('was') ?? '', stream)));
     routes.call('/v1/moves/ready', (body) => inTurn(parse(Reference, body).id, () => this.#arrival(parse(Reference, body).id).ready().then(() => ({}))));
     routes.call('/v1/moves/arm', (body) => {
@@ -73,7 +74,7 @@ export class Receiver {
       return inTurn(id, () => this.#arrival(id).arm(descriptors).then(() => ({})));
     });
     routes.call('/v1/moves/accept', (body) => inTurn(parse(Reference, body).id, () => this.#arrival(parse(Reference, body).id).accept().then(() => ({}))));
-    routes.upload('/v1/moves/delta', (stream, query) => inTurn(idOf(query), () => this.#arrival(idOf(query)).delta(stream, query.get('volume') ?? undefined).then(() => ({}))));
+    routes.upload('/v1/moves/delta', (stream, query) => inTurn(idOf(query), () => this.#delta(idOf(query), stream, query.get('volume') ?? undefined).then(() => ({}))));
     routes.call('/v1/moves/land', (body) => inTurn(parse(Reference, body).id, () => this.#land(parse(Reference, body).id)));
     routes.call('/v1/moves/outcome', (body, from) => {
       const { id } = parse(Reference, body);
@@ -157,6 +158,11 @@ export class Receiver {
     const { images } = this.#deps;
     if ((await images.inspect(image.ref))?.content === image.content) return image.ref;
     return (await images.like(image))?.id ?? image.id;
+  }
+
+  async #delta(id: string, stream: Readable, volume: string | undefined): Promise<void> {
+    const { timeline, files } = this.#arrival(id);
+    await timeline.step('apply changed files', () => files.delta(stream, volume));
   }
 
   async #land(id: string): Promise<Arrived> {

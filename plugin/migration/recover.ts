@@ -5,17 +5,16 @@ import { endDump, forgetDump } from '../criu/dump.ts';
 import { thaw } from '../criu/freezer.ts';
 import { unmountMemory } from '../criu/memory.ts';
 import { keepHere } from './claims.ts';
-import { departureDirectory, endAtSource } from './departure.ts';
-import type { JournalEntry } from './journal.ts';
+import { endAtSource } from './leaving.ts';
 import { lend } from './lend.ts';
+import { departureDirectory } from './places.ts';
+import type { SourceEntry } from './journal.ts';
 import type { MoverDependencies } from './ports.ts';
 import type { Outcome } from './protocol.ts';
 
 const ASK_EVERY_MS = 500;
 /** Policies by which an engine that begins anew starts a container again (docker-run(1), `--restart`). */
 const RESTARTED_WITH_ENGINE: readonly (string | undefined)[] = ['always', 'unless-stopped'];
-
-type SourceEntry = Extract<JournalEntry, { role: 'source' }>;
 
 /**
  * Sees to the end of a move whose container goes on here: the records and the engine say so again, and the destination keeps nothing of it.

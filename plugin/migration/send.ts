@@ -4,27 +4,28 @@ import { CoatError, explain } from '../../driver/host/errors.ts';
 import { allOf } from '../../driver/host/all.ts';
 import { Undo } from '../../driver/host/undo.ts';
 import type { MigrationEvent, MigrationRequest, Phase, Report, Strategy } from '../agent/api.ts';
-import { addressOf, announce, changeClaim, keepHere, redirect, withdraw } from './claims.ts';
-import { Departure, endAtSource } from './departure.ts';
+import { announce, changeClaim, keepHere, redirect, withdraw } from './claims.ts';
+import { Departure } from './departure.ts';
 import type { PagesOutcome } from './fetch.ts';
-import type { JournalEntry } from './journal.ts';
+import { ImageOutlet } from './imageout.ts';
+import type { SourceEntry } from './journal.ts';
+import { endAtSource } from './leaving.ts';
 import { lend, type Lenders, placed } from './lend.ts';
 import { judge, stoppedMeanwhile } from './meddling.ts';
+import { preparationOf, sourceEntry } from './papers.ts';
 import { Patience } from './patience.ts';
 import { type Plan, planMove } from './plan.ts';
 import type { MoverDependencies } from './ports.ts';
 import { asProblem } from './problem.ts';
-import type { Arrival, Outcome, Preparation } from './protocol.ts';
+import type { Arrival, Outcome } from './protocol.ts';
 import { recoverSource, seeWithdrawn } from './recover.ts';
 import { redirectEverywhere } from './redirect.ts';
-import { destinationBody, restarts } from './spec.ts';
 import { Timeline } from './timeline.ts';
 
 /** How often a destination that may have committed is asked, ms. */
 const ASK_EVERY_MS = 500;
 
 export type Emit = (event: MigrationEvent) => void;
-type SourceEntry = Extract<JournalEntry, { role: 'source' }>;
 
 /**
  * Moves one container from this host to another. Reads from top to bottom as the phases of docs/migration.md.
@@ -98,7 +99,7 @@ export class Move {
 
   /** The same for memory that comes ahead of it. */
   connectMemory(way: Duplex): boolean {
-    this.#departure?.connectMemory(way);
+    this.#departure?.ahead.connect(way);
     return this.#departure !== undefined;
   }
 
@@ -115,31 +116,8 @@ export class Move {
     const peer = peers.get(this.#request.to);
     const departure = (this.#departure = new Departure(this.#deps, plan, peer, this.id));
     const step = this.#timeline.step.bind(this.#timeline);
-    const entry: SourceEntry = {
-      role: 'source',
-      id: this.id,
-      container: plan.name,
-      containerId: inspect.Id,
-      peer: peer.name,
-      endpoints: endpoints.map(addressOf),
-      state: 'moving',
-      keep: this.#request.keep ?? false,
-      strategy: plan.strategy,
-      volumes: plan.volumes.filter(({ carry }) => carry === 'copy').map(({ name }) => name),
-      ...(restarts(inspect) ? { restartPolicy: inspect.HostConfig.RestartPolicy } : {}),
-    };
-    const preparation: Preparation = {
-      id: this.id,
-      container: plan.name,
-      image: plan.image,
-      body: destinationBody(inspect, plan.container.init),
-      init: plan.container.init,
-      endpoints,
-      memory: plan.memory,
-      carried: plan.carried,
-      strategy: plan.strategy,
-      volumes: plan.volumes,
-    };
+    const entry = sourceEntry(plan, this.#request, this.id);
+    const preparation = preparationOf(plan, this.id);
     await using undo = new Undo((what, error) => log.error({ migration: this.id, what, error: explain(error) }, 'could not undo a step'));
     const promise = (): Promise<Outcome> => peer.call<Outcome>('/v1/moves/outcome', { id: this.id });
     // what the store, the engine or the destination has to do with may not be possible now, and then has to be done later
@@ -163,7 +141,7 @@ export class Move {
     await using _watch = { [Symbol.asyncDispose]: async () => unwatch() };
 
     this.#enter('prepared');
-    this.#image = await this.#bringImage(plan, departure);
+    this.#image = await new ImageOutlet(this.#deps, plan, peer, this.id).bring(step, this.#signal, counted(departure.bytes, this.#progress('image')));
     for (const endpoint of endpoints) {
       undoWith('store', 'announced claim', () => keepHere(this.#deps, endpoint));
       await changeClaim(store, endpoint, announce(peer.name));
@@ -180,7 +158,7 @@ export class Move {
     await step('send files', () => departure.sendFiles(this.#signal, this.#progress('files')));
     entry.log = departure.log;
     undo.add('memory', () => departure.cleanUp());
-    if (plan.strategy === 'precopy') await step('send memory', () => departure.sendMemory(this.#signal, this.#progress('memory')));
+    if (plan.strategy === 'precopy') await step('send memory', () => departure.ahead.send(this.#signal, this.#progress('memory')));
     await allOf([
       step('ready at destination', () => peer.call('/v1/moves/ready', { id: this.id }, { signal: this.#signal, timeout: 60_000 })),
       step('prepare dump', () => departure.prepare()),
@@ -197,7 +175,7 @@ export class Move {
     }
 
     // ahead of the redirect, from which on peers wait
-    if (plan.strategy === 'precopy') await step('send the rest of the memory', () => departure.sendLastMemory(this.#signal));
+    if (plan.strategy === 'precopy') await step('send the rest of the memory', () => departure.ahead.sendLast(this.#signal));
 
     this.#signal.throwIfAborted();
     this.#enter('redirected');
@@ -253,15 +231,6 @@ export class Move {
       this.#lost = true;
       throw new CoatError('container-lost', `${plan.name} ran on ${peer.name} before all of its memory was there, and had to be ended: ${pages.replace(/^lost /, '')}`, { hint: `docker start it on ${peer.name}; its files are there` });
     }
-  }
-
-  /** @returns how it came there */
-  async #bringImage({ verdict, image }: Plan, departure: Departure): Promise<Report['image']> {
-    if (verdict.image === 'present') return 'present';
-    const step = this.#timeline.step.bind(this.#timeline);
-    if (image.digests.length > 0 && (await step('pull image', () => departure.pullImage(this.#signal)))) return 'pulled';
-    await step('send image', () => departure.sendImage(this.#signal, this.#progress('image')));
-    return 'sent';
   }
 
   /**
@@ -355,3 +324,6 @@ export class Move {
     };
   }
 }
+
+/** Adds what was sent of an image. */
+const counted = (bytes: { image: number }, tell: (bytes: number) => void) => (sent: number): void => tell((bytes.image += sent));

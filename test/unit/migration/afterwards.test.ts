@@ -9,8 +9,8 @@ import { MemoryStore } from '../../../driver/store/memory.ts';
 import { Afterwards } from '../../../plugin/migration/afterwards.ts';
 import type { Arrival } from '../../../plugin/migration/arrival.ts';
 import type { PagesOutcome } from '../../../plugin/migration/fetch.ts';
-import { Journal } from '../../../plugin/migration/journal.ts';
-import { type DestinationEntry, Ledger } from '../../../plugin/migration/ledger.ts';
+import { type DestinationEntry, Journal } from '../../../plugin/migration/journal.ts';
+import { Ledger } from '../../../plugin/migration/ledger.ts';
 import { restoreDirectory } from '../../../plugin/migration/places.ts';
 import type { MoverDependencies } from '../../../plugin/migration/ports.ts';
 

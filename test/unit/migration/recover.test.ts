@@ -6,11 +6,9 @@ import { CoatError } from '../../../driver/host/errors.ts';
 import { until } from '../../../driver/host/until.ts';
 import { type Claim, claimPath } from '../../../driver/overlay/records.ts';
 import { MemoryStore } from '../../../driver/store/memory.ts';
-import { Journal, type JournalEntry } from '../../../plugin/migration/journal.ts';
+import { Journal, type SourceEntry } from '../../../plugin/migration/journal.ts';
 import type { MoverDependencies } from '../../../plugin/migration/ports.ts';
 import { recoverSource } from '../../../plugin/migration/recover.ts';
-
-type SourceEntry = Extract<JournalEntry, { role: 'source' }>;
 
 const claim: Claim = { network: '10.42.0.0-24', ip: '10.42.0.2', host: 'h1', epoch: 1 };
 const path = claimPath(claim.network, claim.ip);
