@@ -214,7 +214,7 @@ export async function createDriver(options: DriverOptions): Promise<Driver> {
     clearTimeout(audit);
     audit = undefined;
     unsubscribe?.();
-    reconciler.stop();
+    await reconciler.stop();
     await responders.stop();
     holds.close();
     await replica.stop();

@@ -12,7 +12,7 @@ import { diff, reached, type Operation } from './diff.ts';
 import { settle, within, type Before, type Part } from './part.ts';
 import type { Plan, Self } from './plan.ts';
 import type { Claim } from './records.ts';
-import { ruleset } from './rules.ts';
+import { NO_RULES, ruleset } from './rules.ts';
 import type { Port, State } from './state.ts';
 import { Successors } from './successors.ts';
 
@@ -62,7 +62,8 @@ export interface Reconciler {
   audit(): Promise<void>;
   /** How many things audits had to put right. */
   readonly repaired: number;
-  stop(): void;
+  /** What is there stays and goes on forwarding; a host without a network keeps nothing. */
+  stop(): Promise<void>;
 }
 
 export interface ReconcilerOptions {
@@ -98,6 +99,7 @@ export function createReconciler({ kernel, hostRoot, self, wanted, partOf, log, 
   let retry: NodeJS.Timeout | undefined;
   let coming: Task | undefined;
   const forwarding = { 4: false, 6: false };
+  let idle = false;
 
   async function measured(work: () => Promise<void>): Promise<void> {
     const started = performance.now();
@@ -154,6 +156,7 @@ export function createReconciler({ kernel, hostRoot, self, wanted, partOf, log, 
 
   async function finish({ networks, published, underlay }: Plan, operations: readonly Operation[], planned: number, look: boolean): Promise<void> {
     for (const neighbour of successors.among(operations)) void announce(kernel, neighbour).catch((error: unknown) => log.warn({ reason: explain(error), ip: neighbour.ip }, 'containers here are not told of a new MAC'));
+    idle = networks.length === 0;
     const open = networks.filter(({ internal }) => !internal);
     for (const [family, wanted] of [[4, open.length > 0], [6, open.some(hasIpv6)]] as const) {
       if (wanted && !forwarding[family]) await enableForwarding(kernel, hostRoot, family);
@@ -241,10 +244,13 @@ export function createReconciler({ kernel, hostRoot, self, wanted, partOf, log, 
     });
   }
 
-  const stop = (): void => {
+  async function stop(): Promise<void> {
     stopped = true;
     clearTimeout(retry);
-  };
+    await queue.run(async () => {
+      if (idle) await rules.ensure(NO_RULES, { 4: false, 6: false }, false).catch((error: unknown) => log.warn({ reason: explain(error) }, 'rules of coat are left'));
+    });
+  }
   return { now, changed, made, settled, audit, stop, get repaired() { return repaired; } };
 }
 

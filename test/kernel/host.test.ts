@@ -109,6 +109,35 @@ describe('on a host', () => {
     await until('the frame of a host', async () => (await there.netns.eval<number[]>(RECORDED)).length === 1, { timeout: PATIENCE_MS });
   });
 
+  it('nor does it from a host that has no network, which keeps nothing when its driver stops', async () => {
+    const there = await b.engine.run(await b.engine.createNetwork());
+    await there.netns.start(RECORD);
+    // as one of Docker's own, behind its host's address
+    await using guest = await Netns.create('guest');
+    await a.netns.run('ip', 'link', 'add', 'docker0', 'type', 'veth', 'peer', 'name', 'eth0', 'netns', guest.path);
+    for (const [netns, link, address] of [[a.netns, 'docker0', '172.31.0.1/24'], [guest, 'eth0', '172.31.0.2/24']] as const) {
+      await netns.run('ip', 'address', 'add', address, 'dev', link);
+      await netns.run('ip', 'link', 'set', link, 'up');
+    }
+    await guest.run('ip', 'route', 'add', 'default', 'via', '172.31.0.1');
+    await a.netns.kernel.run(['tee', '/proc/sys/net/ipv4/ip_forward'], { input: '1' });
+    await a.netns.run('nft', 'table ip docker { chain c { type nat hook postrouting priority srcnat; masquerade; }; }');
+    const { vni } = b.driver.replica.networks.get(KEY)!;
+    const forge = (): Promise<unknown> => guest.eval(FORGE, b.address, forged(vni, there.mac, there.ip).toString('hex'));
+    const came = async (): Promise<number> => (await there.netns.eval<number[]>(RECORDED)).length;
+    await forge();
+    expect(await came()).toBe(0);
+    // without the rule, which the audit puts back, it does
+    await until('the frame', async () => {
+      await a.netns.kernel.run(['nft', 'delete', 'table', 'inet', 'coat'], { okCodes: [0, 1] });
+      await forge();
+      return (await came()) > 0;
+    }, { timeout: PATIENCE_MS });
+    await until('the rule to be back', async () => (await a.netns.run('nft', 'list', 'tables')).includes('inet coat'), { timeout: PATIENCE_MS });
+    await a.driver.stop();
+    expect(await a.netns.run('nft', 'list', 'tables')).not.toContain('coat');
+  });
+
   it('an internal network has no way out', async () => {
     const na = await a.engine.createNetwork('10.44.0.0/24', { 'com.docker.network.internal': true });
     const one = await a.engine.run(na, { subnet: '10.44.0.0/24' });
