@@ -1,5 +1,3 @@
-import { spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
 import { closeSync, mkdtempSync, openSync, readFileSync, readSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
@@ -13,12 +11,13 @@ import { whyNotAhead } from '../../plugin/memory/features.ts';
 import { PageIntake } from '../../plugin/memory/intake.ts';
 import { MemorySender } from '../../plugin/memory/sender.ts';
 import { silent } from '../../driver/host/log.ts';
+import { Stranger } from '../support/stranger.ts';
 
 const PROGRAM = join(import.meta.dirname, '../fixtures/restless.py');
 const forever = new AbortController().signal;
 
 let directory: string;
-let shell: ChildProcess;
+let program: Stranger;
 let pid: number;
 let sender: MemorySender;
 let intake: PageIntake;
@@ -26,9 +25,8 @@ let intake: PageIntake;
 beforeEach(async () => {
   // a page lies at its own address, which only a tmpfs has room for
   directory = mkdtempSync('/dev/shm/coat-memory-');
-  // not a child of ours, whose stops Node would take for its end
-  shell = spawn('sh', ['-c', 'python3 "$0"; exit', PROGRAM], { stdio: ['pipe', 'pipe', 'inherit'] });
-  pid = await done();
+  program = await Stranger.start(PROGRAM);
+  ({ pid } = program);
   intake = new PageIntake(directory);
   const way = new Writable({ write: (bytes: Buffer, _, next) => next(void intake.take(bytes)) });
   sender = new MemorySender(createHostSide(''), silent, async () => [pid], way);
@@ -37,19 +35,13 @@ beforeEach(async () => {
 afterEach(async () => {
   sender.close();
   intake.close();
-  process.kill(pid, 'SIGKILL');
-  if (shell.exitCode === null) await once(shell, 'exit');
+  await program.end();
   rmSync(directory, { recursive: true });
 });
 
-const done = (): Promise<number> => new Promise((resolve, reject) => {
-  shell.stdout!.once('data', (text: Buffer) => resolve(Number(text)));
-  shell.once('exit', (code) => reject(new Error(`the program has ended with ${code}`)));
-});
-
 async function tell(word: string): Promise<void> {
-  shell.stdin!.write(`${word}\n`);
-  await done();
+  program.say(`${word}\n`);
+  await program.hears();
 }
 
 async function stop(): Promise<void> {
