@@ -82,7 +82,8 @@ test('200 containers come and go on three hosts, any two of them can talk, and n
 
   // at rest: every pair, and the kernels are what the records say
   const rest = [...alive];
-  for (const from of rest.filter((_, i) => i % 3 === 0)) for (const to of rest) await talk(from, to);
+  const mute = 'for ip; do ping -c 1 -W 3 "$ip" > /dev/null || echo "$ip"; done';
+  for (const { host, name } of rest) expect(await docker(host, 'exec', name, 'sh', '-c', mute, 'sh', ...rest.map(({ ip }) => ip)), `who does not answer ${name}`).toBe('');
   const wanted = JSON.parse(await docker(h1, 'coat', 'ls', '--json')) as { endpoints: { ip: string; mac: string; host: string }[]; hosts: { name: string; address: string }[] };
   for (const host of hosts) {
     const elsewhere = wanted.endpoints.filter((endpoint) => endpoint.host !== host.name).map(({ mac, host: there }) => `${mac} ${wanted.hosts.find(({ name }) => name === there)!.address}`);

@@ -1,10 +1,10 @@
 import { afterAll, expect, test } from 'vitest';
 import { until } from '../../driver/host/until.ts';
 import type { LabHost } from '../../lab/host.ts';
-import { type Migration, type MigrationDetails, type Phase, phases } from '../../plugin/agent/api.ts';
+import { type Migration, type MigrationDetails, phases, type Strategy } from '../../plugin/agent/api.ts';
 import { agentKilled, criuKilled, diskFull, engineKilled, type Fault, linkCut, memoryFull, powerCut } from '../support/faults.ts';
 import { docker, h1, h2, h3, h4, lab, PATIENCE_MS, where } from '../support/hosts.ts';
-import { asked, endOf, reaches } from '../support/moves.ts';
+import { asked, endOf, type Moment, reaches } from '../support/moves.ts';
 import { expectNoMore, expectRemains, remains, type Remains } from '../support/remains.ts';
 import { type Container, type Peer, Scene } from '../support/scene.ts';
 import { here, Witness } from '../support/witness.ts';
@@ -54,8 +54,10 @@ const LASTS: readonly Name[] = ['the destination loses its power', 'the link bet
 type End = 'rolled-back' | 'migrated' | 'either';
 const [BACK, OVER, EITHER] = ['rolled-back', 'migrated', 'either'] as const satisfies End[];
 
+type Cell = readonly [fault: Name, moment: Moment, end: End, strategy?: Strategy];
+
 /** Before the freeze nothing may be touched, in it all must come back, and from `restoring` on only the destination knows. */
-const CELLS: readonly (readonly [fault: Name, phase: Phase, end: End])[] = [
+const CELLS: readonly Cell[] = [
   ["the source's agent is killed", 'copying', BACK],
   ["the source's agent is killed", 'frozen', BACK],
   ["the source's agent is killed", 'restoring', EITHER],
@@ -81,11 +83,18 @@ const CELLS: readonly (readonly [fault: Name, phase: Phase, end: End])[] = [
   ["the destination's memory is full", 'frozen', BACK],
   ["the source's agent is killed", 'cleaned', OVER],
   ["the source's engine is killed", 'frozen', EITHER],
+  // while memory goes ahead, and when it has
+  ["the source's agent is killed", 'sending memory', BACK, 'precopy'],
+  ["the destination's agent is killed", 'sending memory', BACK, 'precopy'],
+  ["the destination's memory is full", 'sending memory', BACK, 'precopy'],
+  ['the link between them is cut', 'sending memory', BACK, 'precopy'],
+  ["the source's agent is killed", 'frozen', BACK, 'precopy'],
+  ["the destination's agent is killed", 'restoring', EITHER, 'precopy'],
   ['the source loses its power', 'copying', BACK],
 ];
 
 /** The others that there are: CRIU, memory and disk matter only where they are used. */
-const REST: readonly (readonly [fault: Name, phase: Phase, end: End])[] = (Object.keys(FAULTS) as Name[])
+const REST: readonly Cell[] = (Object.keys(FAULTS) as Name[])
   .filter((name) => !name.startsWith('CRIU') && !name.endsWith('full'))
   .flatMap((name) => (['prepared', 'copying', 'redirected', 'frozen', 'restoring', 'cleaned'] as const).map((phase) => [name, phase, EITHER] as const))
   .filter(([name, phase]) => !CELLS.some((cell) => cell[0] === name && cell[1] === phase));
@@ -140,10 +149,10 @@ class Stage {
 
 let stage: Stage | undefined;
 
-test.each(ALL ? [...CELLS, ...REST] : CELLS)('%s while the move is %s', async (name, phase, end) => {
+test.each((ALL ? [...CELLS, ...REST] : CELLS).map(([fault, moment, end, strategy = 'cold']) => ({ fault, moment, end, strategy })))('$fault while the move is $moment ($strategy)', async ({ fault, moment, end, strategy }) => {
   stage ??= await Stage.make();
   try {
-    await play(stage, name, phase, end);
+    await play(stage, fault, moment, end, strategy);
   } catch (error) {
     await stage.end({ harmed: true }).catch(() => undefined);
     stage = undefined;
@@ -153,7 +162,7 @@ test.each(ALL ? [...CELLS, ...REST] : CELLS)('%s while the move is %s', async (n
 
 afterAll(() => stage?.end({ harmed: false }));
 
-async function play(stage: Stage, name: Name, phase: Phase, end: End): Promise<void> {
+async function play(stage: Stage, name: Name, moment: Moment, end: End, strategy: Strategy): Promise<void> {
   const { server, witness } = stage;
   const source = server.host;
   const destination = source === h2 ? h3 : h2;
@@ -162,10 +171,10 @@ async function play(stage: Stage, name: Name, phase: Phase, end: End): Promise<v
   const strikes = await fault.aims();
 
   // what would be over in a moment lasts until it is struck
-  if (phase === 'copying') await lab.limit(destination.name, '20mbit');
-  const { id } = await asked<Migration>(h1, 'POST', '/v1/migrations', { container: server.name, to: destination.name, from: source.name, strategy: 'cold' });
-  if (phase === 'frozen') await reaches(source, id, 'redirected').then(() => lab.limit(destination.name, '40mbit'));
-  await reaches(source, id, phase);
+  if (moment === 'copying' || moment === 'sending memory') await lab.limit(destination.name, '20mbit');
+  const { id } = await asked<Migration>(h1, 'POST', '/v1/migrations', { container: server.name, to: destination.name, from: source.name, strategy });
+  if (moment === 'frozen') await reaches(source, id, 'redirected').then(() => lab.limit(destination.name, '40mbit'));
+  await reaches(source, id, moment);
   await strikes();
   if (LASTS.includes(name)) await settled(source, id);
   await lab.limit(destination.name, null);

@@ -40,21 +40,25 @@ export async function inPhase(host: LabHost, container: string, ...phases: Phase
   );
 }
 
-/** Waits until a move has come as far as a phase, and knows it within a moment. */
-export function reaches(host: LabHost, id: string, phase: Phase): Promise<void> {
+/** A phase, or the moment in `copying` from which on memory goes ahead. */
+export type Moment = Phase | 'sending memory';
+
+/** Waits until a move has come as far as that, and knows it within a moment. */
+export function reaches(host: LabHost, id: string, moment: Moment): Promise<void> {
+  const signs = moment === 'sending memory' ? ['"what":"memory"'] : phases.slice(phases.indexOf(moment)).map((phase) => `"phase":"${phase}"`);
   return new Promise((resolve, reject) => {
     const asked = request({ socketPath: join(host.root, 'run/coat/agent.sock'), path: `/v1/migrations/${id}/events`, timeout: 2 * PATIENCE_MS }, (response) => {
       let text = '';
-      const seen = (): boolean => phases.slice(phases.indexOf(phase)).some((each) => text.includes(`"phase":"${each}"`));
+      const seen = (): boolean => signs.some((sign) => text.includes(sign));
       response.setEncoding('utf8').on('data', (chunk: string) => {
         text += chunk;
         if (!seen()) return;
         asked.destroy();
         resolve();
       });
-      response.on('end', () => reject(new Error(`the move never was ${phase}: ${text}`)));
+      response.on('end', () => reject(new Error(`the move never was ${moment}: ${text}`)));
     });
-    asked.on('error', reject).on('timeout', () => asked.destroy(new Error(`the move was not ${phase} in time`)));
+    asked.on('error', reject).on('timeout', () => asked.destroy(new Error(`the move was not ${moment} in time`)));
     asked.end();
   });
 }
