@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type Docker from 'dockerode';
 import type { Readable } from 'node:stream';
+import { finished } from 'node:stream/promises';
 import { z } from 'zod';
 import { CoatError } from '../../driver/host/errors.ts';
 import { statusOf } from './connection.ts';
@@ -92,8 +93,11 @@ export function createImages(connect: () => Docker): Images {
     },
     async load(archive) {
       // the package's types know only the forms with a callback or a file name
-      const engine = connect() as unknown as { loadImage(archive: Readable, query: { quiet: boolean }): Promise<Readable> };
-      await drained(await engine.loadImage(archive, { quiet: true }), 'image-load-failed', 'the engine did not take the image');
+      const engine = connect() as unknown as { loadImage(archive: Readable, options: { quiet: boolean; abortSignal: AbortSignal }): Promise<Readable> };
+      // the engine would wait for ever for the rest of one that broke, or has broken already
+      const broken = new AbortController();
+      finished(archive, { writable: false }).catch((error: unknown) => broken.abort(error));
+      await drained(await engine.loadImage(archive, { quiet: true, abortSignal: broken.signal }), 'image-load-failed', 'the engine did not take the image');
     },
     async pull(ref) {
       const progress = (await connect().pull(ref)) as Readable;

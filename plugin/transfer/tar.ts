@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import type { Readable } from 'node:stream';
+import { finished } from 'node:stream/promises';
 import { RunError } from '../../driver/host/run.ts';
 
 /**
@@ -31,6 +32,7 @@ export function pack(root: string, paths?: readonly string[]): Packing {
 /**
  * Unpacks a stream over a directory, replacing what is there.
  *
+ * @throws Error where the stream broke or tar failed
  * @param through `upper` writes overlayfs's own attributes too, for a layer that is not mounted, and for a volume, where they are
  *   some inner overlayfs's; `merged` leaves them to the overlayfs that is written through
  */
@@ -40,12 +42,17 @@ export async function unpack(root: string, stream: Readable, through: 'upper' | 
   const done = ended(child, argv, [0]);
   // tar ends by itself at the archive's end mark, often before the stream does: its exit code decides, unless the stream broke
   child.stdin.on('error', () => undefined);
-  const broken = new Promise<never>((_resolve, reject) => stream.once('error', reject));
-  broken.catch(() => undefined);
-  // one that was cut off; after its end there may still be much that tar has not read
-  stream.once('close', () => stream.readableEnded || child.stdin.destroy());
+  // also of one that has broken already
+  const whole = finished(stream, { writable: false });
+  whole.catch(() => child.stdin.destroy());
   stream.pipe(child.stdin);
-  await Promise.race([done, broken]);
+  try {
+    await Promise.race([done, whole.then(() => done)]);
+  } catch (error) {
+    // nothing is written any more when this is over
+    await done.catch(() => undefined);
+    throw error;
+  }
   stream.unpipe(child.stdin).resume();
 }
 

@@ -149,7 +149,9 @@ class Stage {
 
 let stage: Stage | undefined;
 
-test.each((ALL ? [...CELLS, ...REST] : CELLS).map(([fault, moment, end, strategy = 'cold']) => ({ fault, moment, end, strategy })))('$fault while the move is $moment ($strategy)', async ({ fault, moment, end, strategy }) => {
+const cells = (ALL ? [...CELLS, ...REST] : CELLS).map(([fault, moment, end, strategy = 'cold']) => [fault, moment, strategy, end] as const);
+
+test.each(cells)('%s while the move is %s (%s)', async (fault, moment, strategy, end) => {
   stage ??= await Stage.make();
   try {
     await play(stage, fault, moment, end, strategy);

@@ -1,6 +1,12 @@
+import { randomBytes } from 'node:crypto';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
+import Docker from 'dockerode';
 import { describe, expect, it } from 'vitest';
 import { registryOf } from '../../../plugin/migration/image.ts';
-import { contentOf, factsOf, type ImageInspect, isName, sameBeginning, tagged } from '../../../plugin/engine/images.ts';
+import { contentOf, createImages, factsOf, type ImageInspect, isName, sameBeginning, tagged } from '../../../plugin/engine/images.ts';
 
 const LAYERS = ['sha256:a', 'sha256:b'];
 const own = (change: Partial<ImageInspect> = {}): ImageInspect => ({
@@ -50,3 +56,17 @@ it('says which tag a name without one means', () => {
 });
 
 it.each([['nginx', 'docker.io'], ['library/nginx', 'docker.io'], ['reg:5000/web', 'reg'], ['reg.example/team/web', 'reg.example'], ['localhost/web', 'localhost']])('%s comes from %s', (name, registry) => expect(registryOf(name)).toBe(registry));
+
+it.each([['has broken off already', true], ['breaks off', false]])('does not wait for the engine to load an archive that %s', async (_, already) => {
+  const path = join(tmpdir(), `coat-images-${randomBytes(6).toString('hex')}.sock`);
+  // as an engine does, it says nothing before it has all of it
+  const engine = createServer((request) => void request.resume());
+  await new Promise<void>((resolve) => void engine.listen(path, resolve));
+  const archive = new PassThrough();
+  archive.write('a part');
+  if (already) archive.destroy();
+  else setTimeout(() => archive.destroy(), 50);
+  await new Promise(setImmediate);
+  await expect(createImages(() => new Docker({ socketPath: path })).load(archive)).rejects.toThrow();
+  await new Promise((resolve) => engine.close(resolve));
+});

@@ -2,7 +2,7 @@ import { lstat, mkdtemp, mkdir, readdir, readFile, readlink, rm, symlink, writeF
 import { randomBytes } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Readable } from 'node:stream';
+import { PassThrough, Readable } from 'node:stream';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { run } from '../../../driver/host/run.ts';
 import { applyRemovals, deltaOf } from '../../../plugin/transfer/delta.ts';
@@ -62,6 +62,17 @@ test('a tar that begins to read late has everything, whatever the size', async (
     }
     expect((await lstat(join(root, 'to/dir/file'))).size).toBe(size);
   }
+});
+
+test.each([['has broken off already', true], ['breaks off', false]])('a stream that %s is an error, and tar has ended then', async (_, already) => {
+  const archive = (await pack(join(root, 'from')).stream.toArray()) as Buffer[];
+  const stream = new PassThrough();
+  stream.write(archive[0]!.subarray(0, 600));
+  if (already) stream.destroy();
+  else setTimeout(() => stream.destroy(), 50);
+  await new Promise(setImmediate);
+  await expect(unpack(join(root, 'to'), stream, 'upper')).rejects.toThrow();
+  await rm(join(root, 'to'), { recursive: true });
 });
 
 test('removals stay inside', async () => {
