@@ -207,6 +207,14 @@ export class TestEngine {
   }
 }
 
+/** Interfaces of ours on a host, and tables of rules; but for the one that keeps others from its tunnels while it has no network. */
+export async function traces({ netns }: TestHost): Promise<string[]> {
+  const links = (JSON.parse(await netns.run('ip', '-j', 'link')) as { ifname: string }[]).map(({ ifname }) => ifname).filter((name) => /^c[bxvi]/.test(name));
+  const rules = await netns.run('nft', '--stateless', 'list', 'ruleset');
+  const tables = rules.split(/^table /m).slice(1).filter((table) => !table.startsWith('inet coat {') || table.includes('chain postrouting'));
+  return [...links, ...tables.map((table) => table.slice(0, table.indexOf(' {')))];
+}
+
 /** One request as dockerd sends it: over a unix socket, without a Content-Type. */
 export async function callPlugin({ app }: Pick<Driver, 'app'>, method: string, body: string): Promise<{ status: number; json: Record<string, unknown> }> {
   const server = createServer(app as never);
