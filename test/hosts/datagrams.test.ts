@@ -89,7 +89,7 @@ test('a move that is taken back loses none', scene(async (scene) => {
   await slow(scene, h2, '40mbit');
   await exchange.halt();
   await exchange.send();
-  const move = migrate(h1, exchange.server.name, 'h2');
+  const move = migrate(h1, exchange.server.name, 'h2', '--strategy', 'cold');
   await inPhase(h1, exchange.server.name, 'frozen');
   await docker(h1, 'coat', 'cancel', exchange.server.name);
   expectNotMoved(await move, { outcome: 'rolled-back', code: 'cancelled' });

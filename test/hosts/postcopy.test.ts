@@ -32,11 +32,14 @@ test('256 MiB follow a container there and back, between both engines, and every
   await peer.unharmed();
 }));
 
-test('auto: much memory goes ahead, little is carried', scene(async (scene) => {
-  const [large, small] = [await Memory.make(scene, h1, 256), await scene.echo(h1)];
+test('auto: much memory goes ahead, little is carried, but by a slow line', scene(async (scene) => {
+  const [large, small] = [await Memory.make(scene, h1, 256), await scene.echo(h1, { program: ['--mb=8'] })];
   expect((await migrate(h1, large.server.name, 'h2')).report.strategy).toBe('precopy');
   expect((await migrate(h1, small.name, 'h2')).report.strategy).toBe('cold');
   await large.intact();
+  scene.finally(() => lab.limit('h1', null));
+  await lab.limit('h1', '100mbit');
+  expect((await migrate(h2, small.name, 'h1')).report.strategy).toBe('precopy');
 }));
 
 test('the link breaks before the commit: taken back, and nothing is left', scene(async (scene) => {

@@ -66,7 +66,7 @@ test('Ctrl-C after the freeze, before the commit; and a refused second move mean
   const server = await scene.echo(h1, { program: ['--mb=24'] });
   const peer = await scene.peer(server);
   await slow(scene, h2, '40mbit');
-  const terminal = new Talk(h4, ['script', '--quiet', '--return', '--command', `docker coat migrate ${server.name} h2`, '/dev/null']);
+  const terminal = new Talk(h4, ['script', '--quiet', '--return', '--command', `docker coat migrate --strategy cold ${server.name} h2`, '/dev/null']);
   await inPhase(h1, server.name, 'frozen');
   expectNotMoved(await migrate(h3, server.name, 'h4'), { outcome: 'refused', code: 'moving-already' });
   terminal.type('\x03');
