@@ -119,7 +119,7 @@ export interface Driver {
 /** Often enough that a deleted entry is a hiccup, seldom enough that nobody sees the cost. In ms. */
 const AUDIT_EVERY_MS = 5_000;
 /** Between two audits there is at least this many times the processor time that one takes; up to the longest, ms. */
-const AUDIT_SHARE = 200;
+const AUDIT_SHARE = 600;
 const LONGEST_AUDIT_EVERY_MS = 60_000;
 
 /** Puts the driver together. Nothing happens before {@link Driver.start}. */

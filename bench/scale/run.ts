@@ -14,6 +14,7 @@ import type { Store, Write } from '../../driver/store/store.ts';
 import { EtcdChild } from '../../plugin/agent/etcd/child.ts';
 import { EtcdStore } from '../../plugin/agent/etcd/store.ts';
 import { baseRootfs } from '../../plugin/image/base.ts';
+import { until } from '../../driver/host/until.ts';
 import { median } from '../statistics.ts';
 import type { AgentConfig, AgentFacts } from './agent.ts';
 import { AgentChild, bundleAgent } from './child.ts';
@@ -145,8 +146,8 @@ async function firstEndpoint(agent: AgentChild, store: Store): Promise<void> {
   const { Address } = await agent.call<{ Address: string }>('IpamDriver.RequestAddress', { PoolID, Address: '' });
   await agent.call('NetworkDriver.CreateEndpoint', { NetworkID, EndpointID, Interface: { Address } });
   await agent.call('NetworkDriver.Join', { NetworkID, EndpointID, SandboxKey: '' });
-  const record = (await store.get(`networks/${KEY}`))!;
-  await store.put(record.key, { ...(record.value as object), name }, record.revision);
+  // which the agent has asked its engine for, or is about to
+  await until('the network to have its name', async () => ((await store.get(`networks/${KEY}`))?.value as { name?: string }).name === name);
 }
 
 /** Writes the records of all hosts and of their containers. @returns the claims */
