@@ -181,8 +181,8 @@ export class Receiver {
       await this.#abort(id, explain(error));
       throw error;
     }
-    const released = await arrival.release();
-    this.#afterwards.begin(committed, arrival, () => this.#arrivals.delete(id));
+    // the container is here, whatever became of its hold
+    const released = await arrival.release().finally(() => this.#afterwards.begin(committed, arrival, () => this.#arrivals.delete(id)));
     return { steps: arrival.timeline.steps, now: arrival.timeline.now(), released, ...arrived };
   }
 
