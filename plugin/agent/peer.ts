@@ -1,5 +1,8 @@
 import type { Duplex, Readable } from 'node:stream';
 
+/** For a call that takes as long as it takes: the longest time of a timer (setTimeout in Node.js), ms. */
+export const FOREVER_MS = 2 ** 31 - 1;
+
 /** Another host's agent, as this one reaches it. Failures arrive as the CoatError the other side threw. */
 export interface Peer {
   readonly name: string;

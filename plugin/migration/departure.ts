@@ -6,7 +6,7 @@ import { armDump, type ArmedDump, DESCRIPTORS, forgetDump } from '../criu/dump.t
 import { isFrozen, processes, thaw } from '../criu/freezer.ts';
 import { linkPages, mountMemory, PAGES, releaseMemory, reserveMemory, unmountMemory } from '../criu/memory.ts';
 import { forgetTask } from '../criu/shim.ts';
-import type { Peer } from '../agent/peer.ts';
+import { FOREVER_MS, type Peer } from '../agent/peer.ts';
 import { conclude, follow, isPages, type Sizes } from '../transfer/follow.ts';
 import { MemoryAhead, wayBroke } from './ahead.ts';
 import { stopped } from './facts.ts';
@@ -27,9 +27,6 @@ const CONNECTIONS = 3;
 const STILL_MS = 50;
 /** When the destination is asked what became of it instead of waited for, ms. Its own patience is shorter for all but huge containers. */
 const LAND_MS = 120_000;
-
-/** The images may still be on their way for as long as the link takes; the longest time of a timer (setTimeout in Node.js), ms. */
-const FOREVER_MS = 2 ** 31 - 1;
 
 /** The effects of a move on the source host; what may follow what is `send.ts`'s. */
 export class Departure {
@@ -168,6 +165,7 @@ export class Departure {
    * Everything but the images must be there.
    */
   async expectLanding(): Promise<void> {
+    // the images may still be on their way for as long as the link takes
     this.#landing = this.#peer.call<Arrival>('/v1/moves/land', { id: this.#id }, { signal: this.#patience.signal, timeout: FOREVER_MS });
     this.#landing.catch(() => undefined);
   }

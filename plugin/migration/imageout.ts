@@ -1,14 +1,11 @@
 import { explain } from '../../driver/host/errors.ts';
 import type { Report } from '../agent/api.ts';
-import type { Peer } from '../agent/peer.ts';
+import { FOREVER_MS, type Peer } from '../agent/peer.ts';
 import { without } from '../transfer/archive.ts';
 import { nameFor, notTaken } from './image.ts';
 import type { Plan } from './plan.ts';
 import type { MoverDependencies } from './ports.ts';
 import type { ImagePulled } from './protocol.ts';
-
-/** A registry may be slow; the longest time of a timer (setTimeout in Node.js), ms. */
-const FOREVER_MS = 2 ** 31 - 1;
 
 /** The source's side of an image that the destination has not got. */
 export class ImageOutlet {
@@ -37,6 +34,7 @@ export class ImageOutlet {
   async #pull(signal: AbortSignal): Promise<boolean> {
     const { image } = this.#plan;
     const name = await this.#name();
+    // a registry may be slow
     const { pulled } = await this.#peer.call<ImagePulled>('/v1/moves/pull', { image, ...(name === undefined ? {} : { name }) }, { signal, timeout: FOREVER_MS });
     return pulled;
   }

@@ -5,10 +5,10 @@ import { endDump, forgetDump } from '../criu/dump.ts';
 import { thaw } from '../criu/freezer.ts';
 import { unmountMemory } from '../criu/memory.ts';
 import { keepHere } from './claims.ts';
+import type { SourceEntry } from './journal.ts';
 import { endAtSource } from './leaving.ts';
 import { lend } from './lend.ts';
 import { departureDirectory } from './places.ts';
-import type { SourceEntry } from './journal.ts';
 import type { MoverDependencies } from './ports.ts';
 import type { Outcome } from './protocol.ts';
 
