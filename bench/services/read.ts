@@ -4,6 +4,7 @@ import type { Line } from './peer.ts';
 /** A short stretch of a client's time: when it ended, ms since 1970, and how long its requests took, ms. */
 export interface Stretch {
   at: number;
+  /** With those of the half second before. */
   p99: number;
   most: number;
 }
