@@ -1,3 +1,4 @@
+import { promisify } from 'node:util';
 import type * as Everything from 'koffi';
 import { CoatError } from '../host/errors.ts';
 
@@ -8,7 +9,13 @@ export interface LibC {
   setns: Call;
   socket: Call;
   bind: Call;
+  listen: Call;
+  accept: Call;
   close: Call;
+  read: Call;
+  poll: Call;
+  /** The same in a thread, so that others come to their turn meanwhile. */
+  pollLater(...args: unknown[]): Promise<number>;
   sendto: Call;
   recvmsg: Call;
   setsockopt: Call;
@@ -42,11 +49,17 @@ async function load(): Promise<LibC> {
   const koffi = imported.default ?? (imported as typeof Everything);
   const c = koffi.load(null);
   const of = (declaration: string): Call => c.func(declaration) as Call;
+  const poll = c.func('int poll(void *descriptors, unsigned long count, int timeout)');
   return {
     setns: of('int setns(int fd, int type)'),
     socket: of('int socket(int domain, int type, int protocol)'),
     bind: of('int bind(int fd, const void *address, uint32_t length)'),
+    listen: of('int listen(int fd, int backlog)'),
+    accept: of('int accept4(int fd, void *address, void *length, int flags)'),
     close: of('int close(int fd)'),
+    read: of('long read(int fd, void *data, size_t length)'),
+    poll: poll as Call,
+    pollLater: promisify(poll.async) as LibC['pollLater'],
     sendto: of('long sendto(int fd, const void *data, size_t length, int flags, const void *address, uint32_t addressLength)'),
     recvmsg: of('long recvmsg(int fd, void *message, int flags)'),
     setsockopt: of('int setsockopt(int fd, int level, int name, const void *value, uint32_t length)'),

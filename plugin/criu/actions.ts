@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import type { HostSide } from './host.ts';
-import { FILES } from './pagerfiles.ts';
+import { FILES } from '../pager/files.ts';
 
 /**
  * What CRIU says and waits for at its stations (criu(8), `--action-script`; criu/action-scripts.c). Each station runs the

@@ -1,9 +1,9 @@
 import { compareVersions, type Criu } from './program.ts';
 import type { HostSide } from './host.ts';
 import { HOST_PATH } from './wrapper.ts';
-import { PAGE } from './pageserver.ts';
+import { PAGE } from '../memory/page.ts';
 
-/** From this on CRIU's page server speaks as `pageserver.ts` does. */
+/** From this on CRIU hands its processes over as `handover.ts` takes them in. */
 const LAZY_FROM = '4.2';
 
 /** What was found out; a host's kernel is the same for as long as its agent lives. */

@@ -36,7 +36,7 @@ async function bundleAgent(): Promise<void> {
   await rm(FILES, { recursive: true, force: true });
   await mkdir(place, { recursive: true });
   const result = await build({ ...agentOptions('plugin/agent/main.ts', join(place, 'agent.cjs')), metafile: true });
-  await build({ ...COMMON, entryPoints: ['plugin/pager/main.ts'], outfile: join(place, 'pager.cjs') });
+  await build({ ...COMMON, entryPoints: ['plugin/pager/main.ts'], outfile: join(place, 'pager.cjs'), external: NATIVE });
   await copyFile(join(ROOT, 'plugin/runtime/coat-runc'), join(place, 'coat-runc'));
   await chmod(join(place, 'coat-runc'), 0o755);
   const imports = Object.values(result.metafile.outputs).flatMap((output) => output.imports);

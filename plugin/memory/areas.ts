@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import type { PageRange } from '../criu/pagemap.ts';
-import { PAGE } from '../criu/pageserver.ts';
+import { PAGE } from './page.ts';
 
 /**
  * The private anonymous memory of a process: what a lazy dump leaves where it is (proc_pid_maps(5); criu/mem.c, vma_entry_can_be_lazy).

@@ -3,7 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import { CoatError } from '../../driver/host/errors.ts';
 import type { Drain, Peer } from '../agent/peer.ts';
 import type { HostSide } from '../criu/host.ts';
-import type { PageRequest } from '../criu/pageserver.ts';
+import type { PageRequest } from './page.ts';
 import { MEMORY } from './ahead.ts';
 import { bytesOf, decodeHead, HEAD } from '../transfer/pages.ts';
 

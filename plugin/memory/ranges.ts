@@ -1,5 +1,5 @@
 import type { PageRange } from '../criu/pagemap.ts';
-import { PAGE } from '../criu/pageserver.ts';
+import { PAGE } from './page.ts';
 
 /** Ranges in the order of their addresses, none of which overlaps another. */
 export type Ranges = readonly PageRange[];

@@ -1,5 +1,5 @@
 import { readSync } from 'node:fs';
-import { PAGE, type PageRequest } from '../criu/pageserver.ts';
+import { PAGE, type PageRequest } from './page.ts';
 
 /**
  * Reads pages of a process.

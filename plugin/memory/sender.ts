@@ -3,7 +3,7 @@ import type { Writable } from 'node:stream';
 import { explain } from '../../driver/host/errors.ts';
 import type { Log } from '../../driver/host/log.ts';
 import type { HostSide } from '../criu/host.ts';
-import { PAGE } from '../criu/pageserver.ts';
+import { PAGE } from './page.ts';
 import { innerPid } from '../criu/pids.ts';
 import { Outlet } from '../transfer/outlet.ts';
 import { encodeHead, HEAD, MOST_PAGES } from '../transfer/pages.ts';

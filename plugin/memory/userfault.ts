@@ -2,7 +2,7 @@ import { closeSync } from 'node:fs';
 import { descriptorOf } from '../../driver/kernel/descriptor.ts';
 import { libc, type LibC } from '../../driver/kernel/libc.ts';
 import type { PageRange } from '../criu/pagemap.ts';
-import { PAGE } from '../criu/pageserver.ts';
+import { PAGE } from './page.ts';
 import { inject } from './ptrace.ts';
 
 /** System calls of x86-64 (asm/unistd_64.h). */

@@ -1,7 +1,7 @@
 import { closeSync, openSync } from 'node:fs';
 import { libc, type LibC } from '../../driver/kernel/libc.ts';
 import type { PageRange } from '../criu/pagemap.ts';
-import { PAGE } from '../criu/pageserver.ts';
+import { PAGE } from './page.ts';
 
 /** linux/fs.h, PAGEMAP_SCAN and struct pm_scan_arg: 12 numbers of 8 bytes, by their place. Linux 6.7; kernel Documentation/admin-guide/mm/pagemap.rst. */
 const SCAN = 0xc0606610;

@@ -9,7 +9,7 @@ import { arrivalBundle, type OciConfig, RESTORE_OPTIONS } from '../criu/bundle.t
 import { Door } from '../criu/door.ts';
 import { DESCRIPTORS, LAZY_FLAG, sharedFlags } from '../criu/dump.ts';
 import { Inventory, INVENTORY } from '../criu/inventory.ts';
-import { giveUpPages, LazyPages, pagerAlive, pagesGo, pagesHere } from '../criu/lazy.ts';
+import { giveUpPages, pagerAlive, pagesGo, pagesHere, startPager } from '../pager/control.ts';
 import { mountMemory, PAGES, releaseMemory, reserveMemory, unmountMemory } from '../criu/memory.ts';
 import { takeAhead } from '../memory/intake.ts';
 import { runSetKey } from '../criu/setkey.ts';
@@ -61,7 +61,6 @@ export class Arrival {
   /** Memory that comes while the container still runs at the source. */
   #ahead: Drain | undefined;
   #started: Promise<void> | undefined;
-  #pages: LazyPages | undefined;
   /** Where its pages will come from. */
   #pageWay: Promise<Duplex> | undefined;
   /** What it had got and not read where it comes from, and how many of those it could not be given. */
@@ -151,7 +150,7 @@ export class Arrival {
       const { id, source } = this.#preparation;
       this.#pageWay = this.#deps.peers.get(source).tunnel(`/v1/moves/pages?id=${id}`);
       this.#pageWay.then((way) => way.on('error', () => undefined), () => undefined);
-      this.#pages = await LazyPages.start(host, program, this.#directory, this.#containerId);
+      await startPager(host, this.#directory, this.#containerId);
     }
     await this.#inventory.reached(endsWith(this.#started!));
     await this.#receiveImages();
@@ -183,8 +182,7 @@ export class Arrival {
     const received = (await this.#images) ?? {};
     await this.#ahead?.ended;
     if (received[DATAGRAMS] !== undefined) this.#unread = await readUnread(this.#deps.host, `${this.#directory}/images`);
-    if (this.#pages) {
-      await this.timeline.step('ready for memory', () => this.#pages!.ready(Object.keys(received), this.#heldInventory));
+    if (this.lazy) {
       this.fetched = fetchPages(this.#deps, { id: this.#preparation.id, source: this.#preparation.source, containerId: this.#containerId, directory: this.#directory, way: this.#pageWay });
       this.fetched.catch(() => undefined);
     }

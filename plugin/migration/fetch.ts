@@ -3,7 +3,7 @@ import { connect, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { codeOf, explain } from '../../driver/host/errors.ts';
-import { giveUpPages, pagerAlive, pagesHere, pagerSocket, pagesOutcome } from '../criu/lazy.ts';
+import { giveUpPages, pagerAlive, pagesHere, pagerSocket, pagesOutcome } from '../pager/control.ts';
 import { processes } from '../criu/freezer.ts';
 import { findContainer } from '../criu/container.ts';
 import type { Peer } from '../agent/peer.ts';

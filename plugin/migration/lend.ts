@@ -8,7 +8,7 @@ import { isFrozen, processes } from '../criu/freezer.ts';
 import { innerPid } from '../criu/pids.ts';
 import { readMemory } from '../memory/read.ts';
 import { HEAD, Messages, MOST_PAGES, decodeHead, encodeHead } from '../transfer/pages.ts';
-import { PAGE } from '../criu/pageserver.ts';
+import { PAGE } from '../memory/page.ts';
 import type { PeerRoutes } from '../agent/peer.ts';
 import type { PagesOutcome } from './fetch.ts';
 import type { SourceEntry } from './journal.ts';

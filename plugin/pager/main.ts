@@ -1,57 +1,31 @@
 import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type Socket } from 'node:net';
-import { setPriority } from 'node:os';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { attempt } from '../../driver/host/attempt.ts';
 import { explain } from '../../driver/host/errors.ts';
+import { libc } from '../../driver/kernel/libc.ts';
+import { createPoll } from '../../driver/kernel/poll.ts';
+import { Handover } from '../criu/handover.ts';
 import { createHostSide } from '../criu/host.ts';
 import { lazyRanges, pagemapOf } from '../criu/pagemap.ts';
-import { FILES } from '../criu/pagerfiles.ts';
-import { Pager } from './pager.ts';
+import { FILES } from './files.ts';
+import { createFaults } from '../memory/faults.ts';
 import { readAhead } from './local.ts';
+import { Pager } from './pager.ts';
 import { PageStore } from './store.ts';
 
 /**
- * A process of its own for one container that has been restored without its memory: it starts `criu lazy-pages` and gives it
- * pages, whatever becomes of the agent. `pager <host's root> <directory on the host> <id of the container> <command of CRIU>`
+ * A process of its own for one container that has been restored without its memory, which it puts in its place, whatever becomes
+ * of the agent. `pager <host's root> <directory on the host> <id of the container>`
  *
- * INVARIANT: while a process of the container may run, `criu lazy-pages` lives and its page server is there. A container that must be
- * given up is killed first.
+ * INVARIANT: while a process of the container may run, this one lives. A container that must be given up is killed first.
  */
 /** How long the end of a killed container is waited for, ms. */
 const KILL_MS = 5_000;
 
-/** From its first fetch on CRIU asks the kernel without a pause for what is new (criu/uffd.c, handle_requests), so others go first: nice(1). */
-const NICE = { background: 15, running: 5 } as const;
-
-const [root = '', directory = '', containerId = '', command = ''] = process.argv.slice(2);
+const [root = '', directory = '', containerId = ''] = process.argv.slice(2);
 const host = createHostSide(root);
 const at = (name: string): string => join(host.path(directory), name);
-
-const criu = host.spawn(['sh', '-c', command], { stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'] });
-const pager = new Pager(criu.stdio[3] as Socket, {
-  load() {
-    const lazy = readdirSync(at('images')).flatMap((name) => {
-      const pid = pagemapOf(name);
-      return pid === undefined ? [] : [[pid, lazyRanges(readFileSync(at(`images/${name}`)))] as const];
-    });
-    return new PageStore(new Map(lazy), readAhead(host.path(directory)));
-  },
-  go: () => writeFileSync(at(FILES.go), ''),
-  here: () => writeFileSync(at(FILES.here), ''),
-  reached: (what) => setPriority(criu.pid!, NICE[what]),
-  failed: (error) => giveUp(explain(error)),
-});
-criu.stdio[4]!.once('data', () => writeFileSync(at(FILES.ready), ''));
-criu.on('error', (error) => giveUp(`criu lazy-pages could not be started: ${error.message}`));
-criu.on('exit', (code, signal) => {
-  if (code === 0) end('whole');
-  else giveUp(`criu lazy-pages ended with ${code ?? signal}`);
-});
-
-const server = createServer((agent) => pager.connect(agent));
-server.listen(at(FILES.socket));
-server.on('error', (error) => giveUp(error.message));
-writeFileSync(at(FILES.pid), String(process.pid));
 
 process.on('uncaughtException', (error) => giveUp(explain(error)));
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => giveUp(readWhy()));
@@ -79,10 +53,33 @@ function killContainer(): void {
   }
 }
 
+/** Pages that a dump has left where they were. */
+function load(): PageStore {
+  const lazy = readdirSync(at('images')).flatMap((name) => {
+    const pid = pagemapOf(name);
+    return pid === undefined ? [] : [[pid, lazyRanges(readFileSync(at(`images/${name}`)))] as const];
+  });
+  return new PageStore(new Map(lazy), readAhead(host.path(directory)));
+}
+
+async function main(): Promise<void> {
+  // the container would go on with wrong memory if this were what the kernel ends when memory is short: proc_pid_oom_score_adj(5)
+  attempt(() => writeFileSync('/proc/self/oom_score_adj', '-1000'));
+  const c = await libc();
+  const parts = { handover: await Handover.listen(at('work')), poll: await createPoll(), open: (fd: number) => createFaults(c, fd), load };
+  const pager = new Pager(parts, {
+    go: () => writeFileSync(at(FILES.go), ''),
+    here: () => writeFileSync(at(FILES.here), ''),
+  });
+  const server = createServer((agent) => pager.connect(agent));
+  server.on('error', (error) => giveUp(error.message));
+  server.listen(at(FILES.socket), () => writeFileSync(at(FILES.ready), ''));
+  await pager.run();
+  end('whole');
+}
+
 function giveUp(why: string): never {
   killContainer();
-  criu.removeAllListeners('exit');
-  criu.kill('SIGKILL');
   end(`lost ${why.replace(/\s*\n\s*/g, ' ')}`);
 }
 
@@ -96,3 +93,6 @@ function end(outcome: string): never {
   }
   process.exit();
 }
+
+writeFileSync(at(FILES.pid), String(process.pid));
+main().catch((error: unknown) => giveUp(explain(error)));

@@ -1,6 +1,6 @@
 import type { PageRange } from '../criu/pagemap.ts';
-import { PAGE, type PageRequest } from '../criu/pageserver.ts';
-import { intersect, ordered, sizeOf, subtract } from '../memory/ranges.ts';
+import { PAGE, type PageRequest } from '../memory/page.ts';
+import { intersect, ordered, type Ranges, sizeOf, subtract } from '../memory/ranges.ts';
 import { MOST_PAGES } from '../transfer/pages.ts';
 import { type Ahead, NOTHING } from './local.ts';
 
@@ -8,12 +8,10 @@ import { type Ahead, NOTHING } from './local.ts';
 export interface Chunk extends PageRequest {
   /** Of how many pages the range is that it is a part of. */
   range: number;
-  /** `given`: it was here, and is fetched again only when somebody wants it again. */
-  state: 'away' | 'asked' | 'here' | 'given';
+  /** `placed`: it was here, and is in its place. */
+  state: 'away' | 'asked' | 'here' | 'placed';
   /** Of what came ahead there is none: it is read when it is wanted. */
-  data?: Buffer;
-  /** How many of its pages have been given out since it came. */
-  given: number;
+  data?: Buffer | undefined;
 }
 
 /**
@@ -23,9 +21,7 @@ export interface Chunk extends PageRequest {
 const EARLY_PAGES = 1792;
 
 /**
- * Which pages there are to come, and those that have come and are not wanted yet. Whatever was given out once can be given out
- * again: a process that forks wants pages twice. Where some of them came ahead, those that come now are kept until the end as well, so that
- * the source is needed no more as soon as the last is here.
+ * Which pages there are to come, and those that have come and are not in their places yet.
  */
 export class PageStore {
   readonly #ahead: Ahead;
@@ -38,6 +34,10 @@ export class PageStore {
   #early: number;
   /** Pages that have not come. */
   #missing: number;
+  /** All there are, by process. */
+  readonly memory: ReadonlyMap<number, Ranges>;
+  /** Those that came ahead, in the order in which they are put in their places. */
+  readonly local: PageRequest[] = [];
   /** Whether the container has to wait until the last page is here. */
   readonly waits: boolean;
 
@@ -45,16 +45,19 @@ export class PageStore {
   constructor(processes: ReadonlyMap<number, readonly PageRange[]> = new Map(), ahead = NOTHING) {
     this.#ahead = ahead;
     const missing: PageRange[] = [];
-    for (const [pid, ranges] of processes) {
-      const [all, there] = [ordered(ranges), ahead.pages(pid)];
-      const local = intersect(all, there).map((range): Chunk => ({ pid, ...range, range: range.pages, state: 'here', given: 0 }));
+    this.memory = new Map([...processes].map(([pid, ranges]) => [pid, ordered(ranges)]));
+    for (const [pid, all] of this.memory) {
+      const there = ahead.pages(pid);
+      const local = intersect(all, there).map((range): Chunk => ({ pid, ...range, range: range.pages, state: 'here' }));
       const away = subtract(all, there);
       missing.push(...away);
+      this.local.push(...local);
       const chunks = away.flatMap((range) => chunksOf(pid, range));
       this.#chunks.push(...chunks);
       this.#processes.set(pid, [...local, ...chunks].sort((a, b) => a.address - b.address));
     }
     this.#chunks.sort((a, b) => a.range - b.range);
+    this.local.sort((a, b) => a.pages - b.pages);
     this.#missing = sizeOf(missing) / PAGE;
     this.waits = ahead !== NOTHING && this.#missing * PAGE <= ahead.wait;
     this.#early = this.waits ? this.#chunks.length : earlyChunks(missing.map(({ pages }) => pages));
@@ -62,7 +65,7 @@ export class PageStore {
 
   /** Whether the source is needed no more. */
   get whole(): boolean {
-    return this.#ahead !== NOTHING && this.#missing === 0;
+    return this.#missing === 0;
   }
 
   /** @throws Error for a page that was never announced */
@@ -94,7 +97,7 @@ export class PageStore {
     }
     const chunk = chunks[low];
     if (chunk && address >= chunk.address && address < chunk.address + chunk.pages * PAGE) return low;
-    throw new Error(`CRIU wants the page ${address.toString(16)} of process ${pid}, which nobody has`);
+    throw new Error(`page ${address.toString(16)} of process ${pid} is wanted, which nobody has`);
   }
 
   /** The next that nobody has asked for yet. @param early whether only the early ones count */
@@ -110,19 +113,23 @@ export class PageStore {
 
   came(chunk: Chunk, data: Buffer): void {
     this.#missing -= chunk.pages;
-    Object.assign(chunk, { state: 'here', data, given: 0 } satisfies Partial<Chunk>);
+    Object.assign(chunk, { state: 'here', data } satisfies Partial<Chunk>);
   }
 
-  /** As many of the wanted pages as the chunk has. */
-  give(chunk: Chunk, { pid, address, pages }: PageRequest): { head: PageRequest; data: Buffer } {
+  /** From this page on as many of them as are here and lie together; nothing where the first is not here. */
+  here({ pid, address, pages }: PageRequest): Buffer | undefined {
+    const chunk = this.find({ pid, address, pages });
+    if (chunk.state !== 'here') return undefined;
     const from = address - chunk.address;
     const count = Math.min(pages, chunk.pages - from / PAGE);
-    const head = { pid, address, pages: count };
-    if (!chunk.data) return { head, data: this.#ahead.read(head) };
-    const data = chunk.data.subarray(from, from + count * PAGE);
-    chunk.given += count;
-    if (this.#ahead === NOTHING && chunk.given >= chunk.pages) Object.assign(chunk, { state: 'given', data: undefined });
-    return { head, data };
+    return chunk.data ? chunk.data.subarray(from, from + count * PAGE) : this.#ahead.read({ pid, address, pages: count });
+  }
+
+  /** These are not needed any more. */
+  placed(pages: PageRequest): void {
+    const chunk = this.find(pages);
+    // what came ahead is in larger parts
+    if (chunk.data) Object.assign(chunk, { state: 'placed', data: undefined } satisfies Partial<Chunk>);
   }
 }
 
@@ -144,5 +151,4 @@ const chunksOf = (pid: number, { address, pages }: PageRange): Chunk[] =>
     pages: Math.min(MOST_PAGES, pages - i * MOST_PAGES),
     range: pages,
     state: 'away',
-    given: 0,
   }));

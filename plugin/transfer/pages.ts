@@ -1,4 +1,4 @@
-import { PAGE, type PageRequest } from '../criu/pageserver.ts';
+import { PAGE, type PageRequest } from '../memory/page.ts';
 
 /**
  * Pages on their way from the processes that stand still at the source to the pager at the destination. A request is 16 bytes,

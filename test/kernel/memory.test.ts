@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { until } from '../../driver/host/until.ts';
-import { PAGE } from '../../plugin/criu/pageserver.ts';
+import { PAGE } from '../../plugin/memory/page.ts';
 import { createHostSide } from '../../plugin/criu/host.ts';
 import { type AheadImage, pagesOf } from '../../plugin/memory/ahead.ts';
 import { areasOf } from '../../plugin/memory/areas.ts';

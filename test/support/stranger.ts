@@ -14,8 +14,8 @@ export class Stranger {
     this.pid = pid;
   }
 
-  static async start(program: string): Promise<Stranger> {
-    const shell = spawn('sh', ['-c', 'python3 "$0"; exit', program], { stdio: ['pipe', 'pipe', 'inherit'] });
+  static async start(program: string, ...args: readonly string[]): Promise<Stranger> {
+    const shell = spawn('sh', ['-c', 'python3 "$0" "$@"; exit', program, ...args], { stdio: ['pipe', 'pipe', 'inherit'] });
     const lines = createInterface({ input: shell.stdout })[Symbol.asyncIterator]();
     return new Stranger(shell, lines, Number(await next(lines)));
   }

@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { PAGE } from '../../../plugin/criu/pageserver.ts';
+import { PAGE } from '../../../plugin/memory/page.ts';
 import { PageIntake } from '../../../plugin/memory/intake.ts';
 import { encodeHead } from '../../../plugin/transfer/pages.ts';
 

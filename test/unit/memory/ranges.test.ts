@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { PAGE } from '../../../plugin/criu/pageserver.ts';
+import { PAGE } from '../../../plugin/memory/page.ts';
 import { intersect, ordered, type Ranges, sizeOf, subtract, union } from '../../../plugin/memory/ranges.ts';
 
 const ranges = fc.array(fc.record({ address: fc.nat(60).map((page) => page * PAGE), pages: fc.integer({ min: 1, max: 9 }) }), { maxLength: 8 }).map(ordered);

@@ -3,7 +3,7 @@ export const FILES = {
   /** Where the pager takes connections; one at a time is used, the last. */
   socket: 'pager',
   pid: 'pager.pid',
-  /** There when CRIU takes the processes of a restore in. */
+  /** There when it takes the processes of a restore in. */
   ready: 'pager.ready',
   /** Process number of the container's first process, from CRIU's action script. */
   init: 'init.pid',
