@@ -69,7 +69,7 @@ export class RecordingKernel implements Kernel {
     return JSON.stringify([
       ...[...bridges.values()].map(({ name, mac, mtu, address, up }) => {
         const [local, prefixlen] = address?.split('/') ?? [];
-        return { ifname: name, address: mac, mtu, flags: flags(up), linkinfo: { info_kind: 'bridge' }, addr_info: address ? [{ family: 'inet', local, prefixlen: Number(prefixlen) }] : [] };
+        return { ifname: name, address: mac, mtu, flags: flags(up), linkinfo: { info_kind: 'bridge' }, addr_info: address ? [{ family: 'inet', local, prefixlen: Number(prefixlen), scope: 'global' }] : [] };
       }),
       ...[...vxlans.values()].map(({ name, master, mtu, up, vni: id, port, local, learning, suppress }) => ({
         ifname: name, master, mtu, flags: flags(up), linkinfo: { info_kind: 'vxlan', info_data: { id, port, local, learning }, info_slave_data: { neigh_suppress: suppress } },

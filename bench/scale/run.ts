@@ -96,6 +96,8 @@ export async function measureScale({ hosts, endpoints, idle, changes, signal, lo
     const [before, after] = await during(agent, () => sleep(idle * 1000, undefined, { signal }));
     const share = (after.cpu - before.cpu) / 1000 / (after.at - before.at);
     log(`${(share * 100).toFixed(2)} % of a core in ${idle} s`);
+    // or the kernel that only records would be one in which there is always something to put right
+    if (after.repaired !== before.repaired) throw new CoatError('bench-scale', `while nothing happened, ${after.repaired - before.repaired} things were put right`);
 
     const [changeMs, changeCpu]: [number[], number[]] = [[], []];
     for (let index = 0; index < changes; index += 1) {

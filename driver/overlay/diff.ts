@@ -44,7 +44,7 @@ export function diff(want: State, have: State, untouched: ReadonlySet<string> = 
   const gone = new Set(operations.flatMap((operation) => (operation.do === 'unlink' ? [operation.name] : [])));
   const replaced = new Set(operations.flatMap((operation) => (operation.do === 'vxlan' && operation.have && mustReplace(operation.want, operation.have) ? [operation.want.name] : [])));
   const lost = (dev: string): boolean => gone.has(dev) || replaced.has(dev);
-  const old = narrow(have, lost);
+  const old = gone.size + replaced.size === 0 ? have : narrow(have, lost);
   const missingPort = (dev: string): boolean => want.ports.has(dev) && !have.ports.has(dev);
 
   const tunnels = changes(want.tunnels, old.tunnels);
@@ -66,10 +66,10 @@ function closes(operation: Operation): boolean {
   return operation.do === 'port' && operation.want.state === 'disabled';
 }
 
-/** The state after a diff was applied: what was wanted, without the ports that do not exist. */
+/** The state after a diff was applied: what was wanted, without the ports that do not exist. Where all do, that is the same object. */
 export function reached(want: State, have: State): State {
-  const missing = (dev: string): boolean => want.ports.has(dev) && !have.ports.has(dev);
-  return narrow(want, missing);
+  const missing = new Set([...want.ports.keys()].filter((name) => !have.ports.has(name)));
+  return missing.size === 0 ? want : narrow(want, (dev) => missing.has(dev));
 }
 
 /** Why a vxlan device cannot become what is wanted without being made anew, or ''. ip-link(8): these are given at creation. */
@@ -81,16 +81,16 @@ export function mustReplace(want: Vxlan, have: Vxlan): string {
 }
 
 function narrow(state: State, without: (dev: string) => boolean): State {
-  const keep = <T>(map: Map<string, T>, devs: (value: T) => string[]): Map<string, T> =>
-    new Map([...map].filter(([, value]) => !devs(value).some(without)));
+  const keep = <T>(map: Map<string, T>, ...devs: ((value: T) => string)[]): Map<string, T> =>
+    new Map([...map].filter(([, value]) => !devs.some((dev) => without(dev(value)))));
   return {
-    bridges: keep(state.bridges, (bridge) => [bridge.name]),
-    vxlans: keep(state.vxlans, (vxlan) => [vxlan.name]),
-    ports: keep(state.ports, (port) => [port.name]),
-    tunnels: keep(state.tunnels, (entry) => [entry.dev]),
-    forwards: keep(state.forwards, (entry) => [entry.dev, entry.bridge]),
-    neighbours: keep(state.neighbours, (entry) => [entry.dev]),
-    routes: keep(state.routes, (entry) => [entry.dev]),
+    bridges: keep(state.bridges, ({ name }) => name),
+    vxlans: keep(state.vxlans, ({ name }) => name),
+    ports: keep(state.ports, ({ name }) => name),
+    tunnels: keep(state.tunnels, ({ dev }) => dev),
+    forwards: keep(state.forwards, ({ dev }) => dev, ({ bridge }) => bridge),
+    neighbours: keep(state.neighbours, ({ dev }) => dev),
+    routes: keep(state.routes, ({ dev }) => dev),
   };
 }
 
@@ -101,15 +101,23 @@ interface Difference<T> {
   why: string;
 }
 
+/** An audit compares tens of thousands that are equal, seldom enough for all of this to be cold: what it allocates for each is what it costs. */
 function changes<T extends object>(want: Map<string, T>, have: Map<string, T>): Difference<T>[] {
   const found: Difference<T>[] = [];
-  for (const [key, wanted] of want) {
+  want.forEach((wanted, key) => {
     const old = have.get(key);
-    const why = old ? difference(wanted, old) : 'missing';
-    if (why) found.push({ key, want: wanted, have: old, why: `${key}: ${why}` });
-  }
-  for (const [key, old] of have) if (!want.has(key)) found.push({ key, want: undefined, have: old, why: `${key}: not wanted` });
+    if (!old) found.push({ key, want: wanted, have: old, why: `${key}: missing` });
+    else if (!equal(wanted, old)) found.push({ key, want: wanted, have: old, why: `${key}: ${difference(wanted, old)}` });
+  });
+  have.forEach((old, key) => {
+    if (!want.has(key)) found.push({ key, want: undefined, have: old, why: `${key}: not wanted` });
+  });
   return found;
+}
+
+function equal<T extends object>(want: T, have: T): boolean {
+  for (const field in want) if (want[field] !== have[field]) return false;
+  return true;
 }
 
 function difference<T extends object>(want: T, have: T): string {
