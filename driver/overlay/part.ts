@@ -9,7 +9,7 @@ export type Before = ReadonlyMap<string, Claim | undefined>;
 
 /** The part of a plan that some claims are behind. */
 export interface Part {
-  /** All devices and ports of this host, and the entries of its own endpoints and of these claims. */
+  /** All devices and ports of this host, and the entries of its own endpoints and of these claims; none for everybody. */
   plan: Plan;
   /** The same of the claims as they were before. */
   had: State;
@@ -31,7 +31,9 @@ export function part(records: Records, attachments: readonly Attachment[], self:
     put(then, key, claim);
     if (claim?.mac !== undefined && claim.mac !== current?.mac && hasOther(records.claims, claim)) return undefined;
   }
-  return { plan: plan({ hosts: records.hosts, claims: now }, attachments, self, published), had: plan({ hosts: records.hosts, claims: then }, attachments, self, published).state };
+  // whom frames for everybody go to is the hosts' matter and not the claims', and there may be hundreds
+  const of = (claims: ReadonlyMap<string, Claim>): Plan => plan({ hosts: records.hosts, claims }, attachments, self, published, false);
+  return { plan: of(now), had: of(then).state };
 }
 
 function hasOther(claims: ReadonlyMap<string, Claim>, { network, ip, mac }: Claim): boolean {

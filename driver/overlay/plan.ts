@@ -48,11 +48,16 @@ export interface Plan {
  * one that has gets a bridge, a vxlan device, and three entries for each claim (FRR, EVPN: `bridge
  * fdb` in the device, `bridge fdb` in the bridge, and a neighbour, which ARP suppression answers from).
  * A network is also alive where connections to its containers come in.
+ *
+ * @param flood whether the entries by which a frame goes to all hosts are wanted too
  */
-export function plan(records: Records, attachments: readonly Attachment[], self: Self, published = NOTHING_PUBLISHED): Plan {
+export function plan(records: Records, attachments: readonly Attachment[], self: Self, published = NOTHING_PUBLISHED, flood = true): Plan {
   const state = emptyState();
   const networks = new Map([...published.mappings, ...attachments].map(({ network }) => [network.key, network]));
-  for (const network of networks.values()) planDevices(state, network, records.hosts, self);
+  for (const network of networks.values()) {
+    planDevices(state, network, self);
+    if (flood && isFlooded(network.options)) planFlood(state, network, records.hosts, self);
+  }
 
   const untouched = new Set<string>();
   const local = new Map<string, Attachment>();
@@ -92,7 +97,7 @@ function isHere({ cut, accepting }: Attachment, claim: Claim | undefined, self: 
   return claim.host === self ? !cut : accepting;
 }
 
-function planDevices(state: State, network: Network, hosts: ReadonlyMap<string, Host>, self: Self): void {
+function planDevices(state: State, network: Network, self: Self): void {
   const [bridge, vxlan] = [bridgeName(network.vni), vxlanName(network.vni)];
   const { subnet, gateway, subnet6, gateway6, internal } = network;
   const address = internal ? undefined : `${gateway}/${lengthOf(subnet)}`;
@@ -109,10 +114,13 @@ function planDevices(state: State, network: Network, hosts: ReadonlyMap<string, 
     learning: false,
     suppress: true,
   });
-  for (const host of isFlooded(network.options) ? hosts.values() : []) {
+}
+
+function planFlood(state: State, network: Network, hosts: ReadonlyMap<string, Host>, self: Self): void {
+  for (const host of hosts.values()) {
     // a flood entry for oneself would be a loop
     if (host.name === self.host || host.address === self.address) continue;
-    addTunnel(state, vxlan, EVERYONE, host.address);
+    addTunnel(state, vxlanName(network.vni), EVERYONE, host.address);
   }
 }
 
