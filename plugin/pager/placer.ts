@@ -177,7 +177,7 @@ export class Placer {
         this.#ended(process);
         return true;
       }
-      if (!this.#settled(result)) return false;
+      if (!this.#settled(process, address + at, data.subarray(at, at + PAGE), result)) return false;
       process.space.drop(address + at, address + at + PAGE);
       // another thread was before it, or what it touched is not there any more
       process.faults.wake(address + at);
@@ -186,9 +186,12 @@ export class Placer {
     return true;
   }
 
-  /** Whether it is so for good; else it is tried again. Before CRIU has finished it may not have laid the memory out. */
-  #settled(why: Hindrance): boolean {
-    return why === 'there' || (why === 'nowhere' && this.#running);
+  /**
+   * Whether it is so for good; else it is tried again. Before CRIU has finished it may not have laid the memory out; afterwards it may have been moved at
+   * this moment, which only a second try finds out: for as long as that has not been read the kernel refuses it (fs/userfaultfd.c, userfaultfd_copy, mmap_changing).
+   */
+  #settled({ faults }: Process, page: number, data: Buffer, why: Hindrance): boolean {
+    return why === 'there' || (why === 'nowhere' && this.#running && faults!.copy(page, data) === 'nowhere');
   }
 
   #ended(process: Process): void {

@@ -80,8 +80,8 @@ class Source extends Duplex {
   }
 }
 
-/** Begins to fill the program's memory. @returns what resolves when all of it is in its place */
-async function fill(ahead: Ahead = NOTHING): Promise<{ whole: Promise<void> }> {
+/** Begins to fill the program's memory. @param first what the program does, beginning with handing it over @returns what resolves when all of it is in its place */
+async function fill(ahead: Ahead = NOTHING, first = 'hand'): Promise<{ whole: Promise<void> }> {
   const c = await libc();
   const load = (): PageStore => new PageStore(new Map([[program.pid, areas.map((address) => ({ address, pages: PAGES }))]]), ahead);
   const pager = new Pager(
@@ -90,8 +90,9 @@ async function fill(ahead: Ahead = NOTHING): Promise<{ whole: Promise<void> }> {
   );
   const whole = pager.run();
   whole.catch(() => undefined);
-  await tell('hand');
+  const done = tell(first);
   pager.connect(source);
+  await done;
   return { whole };
 }
 
@@ -129,7 +130,6 @@ describe('memory that is missing', () => {
 
   test('is there for a child although its parent has ended', async () => {
     const { whole } = await fill();
-    await tell('finish');
     await tell('orphan');
     source.everything();
     await whole;
@@ -186,5 +186,12 @@ describe('memory that came ahead', () => {
     await whole;
     if (what === 'fork') await tell('whole');
     await tell('nothing');
+  });
+
+  test('is where the program looks for it, whatever it moves at that moment, and whoever it has', async () => {
+    source.everything();
+    const { whole } = await fill(ahead(), 'stir');
+    await whole;
+    expect(events).toEqual(['go', 'here']);
   });
 });

@@ -172,6 +172,21 @@ describe('what nobody waits for', () => {
     expect(made.done).toBe(true);
   });
 
+  test('is not lost where its memory is moved at that moment', () => {
+    const made = placer([ALL]);
+    made.run();
+    const answers: Hindrance[] = ['nowhere', 'first-read'];
+    memory.refuses = (address) => (address === page(64) ? answers.shift() : undefined);
+    // one page of it is tried by itself
+    made.goOn();
+    answers.unshift(...Array.from({ length: 6 }, () => 'nowhere' as const));
+    expect(made.goOn()).toBe(false);
+    memory.happened.push({ of: 'moved', from: page(64), to: page(1000), length: PAGE });
+    made.answer([FD]);
+    expect(goOn(made)).toBe(true);
+    expect([filled(), memory.pages.get(page(1000))]).toEqual([[...range(0, 64), ...range(65, PAGES)], page(64)]);
+  });
+
   test('waits for memory that the host has not', () => {
     const made = placer([ALL]);
     made.run();
