@@ -6,7 +6,10 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { until } from '../../driver/host/until.ts';
 import { createKernel } from '../../driver/kernel/kernel.ts';
 import { MemoryStore } from '../../driver/store/memory.ts';
-import { PING, RECORD, RECORDED, TestHosts, Netns, type TestContainer, type TestHost } from '../support/netns.ts';
+import type { TestContainer } from '../support/caller.ts';
+import { Netns } from '../support/netns.ts';
+import { TestHosts, type TestHost } from '../support/netns-hosts.ts';
+import { PING, RECORD, RECORDED } from '../support/scripts.ts';
 
 const KEY = '10.42.0.0-24';
 const range = (count: number, from = 0): number[] => Array.from({ length: count }, (_, index) => from + index);

@@ -9,7 +9,8 @@ import { until } from '../../driver/host/until.ts';
 import { MemoryStore } from '../../driver/store/memory.ts';
 import { createHostSide } from '../../plugin/criu/host.ts';
 import { byEndpoint, DATAGRAMS, keepUnread, readUnread, waitingIn } from '../../plugin/migration/unread.ts';
-import { TestHosts, type TestContainer, type TestHost } from '../support/netns.ts';
+import type { TestContainer } from '../support/caller.ts';
+import { TestHosts, type TestHost } from '../support/netns-hosts.ts';
 
 const NETWORK = { key: '10.42.0.0-24', subnet: '10.42.0.0/24', subnet6: 'fd00:42::/64' };
 

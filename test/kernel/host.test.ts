@@ -7,7 +7,10 @@ import { run } from '../../driver/host/run.ts';
 import { until } from '../../driver/host/until.ts';
 import { createNetns, netnsPath, removeNetns } from '../../driver/kernel/netns.ts';
 import { MemoryStore } from '../../driver/store/memory.ts';
-import { ECHO, Netns, PING, RECORD, RECORDED, TestHosts, type TestContainer, type TestHost } from '../support/netns.ts';
+import type { TestContainer } from '../support/caller.ts';
+import { Netns } from '../support/netns.ts';
+import { TestHosts, type TestHost } from '../support/netns-hosts.ts';
+import { ECHO, PING, RECORD, RECORDED } from '../support/scripts.ts';
 
 const KEY = '10.42.0.0-24';
 /** An audit waits longer where the machine is busy, see overlay/reconcile.ts. */

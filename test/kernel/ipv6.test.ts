@@ -3,7 +3,9 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { until } from '../../driver/host/until.ts';
 import { createKernel } from '../../driver/kernel/kernel.ts';
 import { MemoryStore } from '../../driver/store/memory.ts';
-import { ECHO, PING, TestHosts, type TestContainer, type TestHost } from '../support/netns.ts';
+import type { TestContainer } from '../support/caller.ts';
+import { TestHosts, type TestHost } from '../support/netns-hosts.ts';
+import { ECHO, PING } from '../support/scripts.ts';
 
 const KEY = '10.42.0.0-24';
 const [SUBNET, SUBNET6] = ['10.42.0.0/24', 'fd00:42::/64'];

@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { MemoryStore } from '../../driver/store/memory.ts';
-import { TestHosts, type TestHost } from '../support/netns.ts';
+import { TestHosts, type TestHost } from '../support/netns-hosts.ts';
 
 const KEY = '10.42.0.0-24';
 

@@ -2,7 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { until } from '../../driver/host/until.ts';
 import { MemoryStore } from '../../driver/store/memory.ts';
-import { ECHO, PING, TestHosts, type TestContainer, type TestHost, traces } from '../support/netns.ts';
+import type { TestContainer } from '../support/caller.ts';
+import { TestHosts, type TestHost, traces } from '../support/netns-hosts.ts';
+import { ECHO, PING } from '../support/scripts.ts';
 
 const KEY = '10.42.0.0-24';
 

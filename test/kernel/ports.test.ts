@@ -4,7 +4,9 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { until } from '../../driver/host/until.ts';
 import { hostAddress } from '../../driver/overlay/names.ts';
 import { MemoryStore } from '../../driver/store/memory.ts';
-import { Netns, TestHosts, type TestContainer, type TestHost, traces } from '../support/netns.ts';
+import type { TestContainer } from '../support/caller.ts';
+import { Netns } from '../support/netns.ts';
+import { TestHosts, type TestHost, traces } from '../support/netns-hosts.ts';
 
 const KEY = '10.42.0.0-24';
 const SUBNET = '10.42.0.0/24';

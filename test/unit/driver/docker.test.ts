@@ -3,7 +3,7 @@ import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { until } from '../../../driver/host/until.ts';
 import { MemoryStore } from '../../../driver/store/memory.ts';
-import { callPlugin } from '../../support/netns.ts';
+import { callPlugin } from '../../support/caller.ts';
 import { unitHost, type UnitHost } from './support.ts';
 
 const SUBNET = '10.42.0.0/24';

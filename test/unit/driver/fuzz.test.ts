@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { until } from '../../../driver/host/until.ts';
 import { MemoryStore } from '../../../driver/store/memory.ts';
-import { callPlugin } from '../../support/netns.ts';
+import { callPlugin } from '../../support/caller.ts';
 import { tempDir, unitHost, type UnitHost } from './support.ts';
 
 const METHODS = [

@@ -6,7 +6,7 @@ import { createDriver, type Driver } from '../../../driver/driver.ts';
 import { silent } from '../../../driver/host/log.ts';
 import type { Kernel } from '../../../driver/kernel/kernel.ts';
 import type { Store } from '../../../driver/store/store.ts';
-import { callPlugin } from '../../support/netns.ts';
+import { callPlugin } from '../../support/caller.ts';
 
 /** A kernel that believes everything and has nothing, and remembers what it was told. */
 export function fakeKernel(): Kernel & { told: string[]; links: Set<string> } {
