@@ -3,6 +3,7 @@ import { formatAddress } from '../ipam/address.ts';
 import { descriptorOf } from './descriptor.ts';
 import { libc, type LibC } from './libc.ts';
 import type { Datagram } from './packets.ts';
+import { receive } from './receive.ts';
 
 /** sys/socket.h, netinet/in.h, linux/in6.h, linux/udp.h: the same on x64 and arm64. */
 const [SOL_SOCKET, IPPROTO_IP, IPPROTO_UDP, IPPROTO_IPV6] = [1, 0, 17, 41];
@@ -66,36 +67,15 @@ interface Message {
 }
 
 function* queueOf(c: LibC, socket: number, most: number): Generator<Message> {
-  const [sender, data, control, vector, header] = [28, LARGEST, 512, 16, 56].map((size) => Buffer.alloc(size)) as [Buffer, Buffer, Buffer, Buffer, Buffer];
-  vector.writeBigUInt64LE(c.address(data), 0);
-  vector.writeBigUInt64LE(BigInt(data.length), 8);
+  const room = { sender: Buffer.alloc(28), data: Buffer.alloc(LARGEST), control: Buffer.alloc(512) };
   for (let count = 0, refusals = 0; ; count += 1) {
-    // struct msghdr, of which the kernel changes what it has filled
-    header.writeBigUInt64LE(c.address(sender), 0);
-    header.writeUInt32LE(sender.length, 8);
-    header.writeBigUInt64LE(c.address(vector), 16);
-    header.writeBigUInt64LE(1n, 24);
-    header.writeBigUInt64LE(c.address(control), 32);
-    header.writeBigUInt64LE(BigInt(control.length), 40);
-    const length = Number(c.recvmsg(socket, header, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT));
+    const { length, beside } = receive(c, socket, room, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
     if (length < 0 && c.errno() === EAGAIN) return;
     // what a peer's host has answered to something sent earlier is told first, once
     if (length < 0 && refusals++ === 0) continue;
     if (length < 0 || count > most) throw new CoatError('not-read', `a queue cannot be read: ${length < 0 ? `error ${c.errno()}` : 'it has no end'}`);
-    yield { sender: Buffer.from(sender), data: Buffer.from(data.subarray(0, length)), beside: controlMessages(control.subarray(0, Number(header.readBigUInt64LE(40)))) };
+    yield { sender: Buffer.from(room.sender), data: Buffer.from(room.data.subarray(0, length)), beside };
   }
-}
-
-/** cmsg(3): length with the header, level, type, and the next at a multiple of eight. */
-function controlMessages(bytes: Buffer): Map<string, Buffer> {
-  const found = new Map<string, Buffer>();
-  for (let at = 0; at + 16 <= bytes.length; ) {
-    const length = Number(bytes.readBigUInt64LE(at));
-    if (length < 16) break;
-    found.set(`${bytes.readInt32LE(at + 8)} ${bytes.readInt32LE(at + 12)}`, Buffer.from(bytes.subarray(at + 16, at + length)));
-    at += Math.ceil(length / 8) * 8;
-  }
-  return found;
 }
 
 /** Mostly one: a socket with UDP_GRO (udp(7)) gets several of one size together. */

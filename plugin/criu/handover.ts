@@ -1,5 +1,6 @@
 import { closeSync, constants, openSync } from 'node:fs';
 import { libc, type LibC } from '../../driver/kernel/libc.ts';
+import { receive } from '../../driver/kernel/receive.ts';
 
 /** sys/socket.h, sys/un.h: the same on x64 and arm64. */
 const [AF_UNIX, SOCK_STREAM, SOCK_CLOEXEC, SOL_SOCKET, SCM_RIGHTS, MSG_CMSG_CLOEXEC] = [1, 1, 0o2000000, 1, 1, 0x40000000];
@@ -85,17 +86,8 @@ export class Handover {
 
   /** Waits, where need be: what belongs together is said at once. */
   #receive(length: number): { data: Buffer; fd: number | undefined } {
-    const [data, control, vector, header] = [length, 32, 16, 56].map((size) => Buffer.alloc(size)) as [Buffer, Buffer, Buffer, Buffer];
-    vector.writeBigUInt64LE(this.#c.address(data), 0);
-    vector.writeBigUInt64LE(BigInt(length), 8);
-    // struct msghdr
-    header.writeBigUInt64LE(this.#c.address(vector), 16);
-    header.writeBigUInt64LE(1n, 24);
-    header.writeBigUInt64LE(this.#c.address(control), 32);
-    header.writeBigUInt64LE(BigInt(control.length), 40);
-    const count = Number(this.#c.recvmsg(this.#fd, header, MSG_CMSG_CLOEXEC));
-    // cmsg(3): length with the header, level, type, and then the descriptor
-    const passed = control.readInt32LE(8) === SOL_SOCKET && control.readInt32LE(12) === SCM_RIGHTS;
-    return { data: data.subarray(0, Math.max(0, count)), fd: passed ? control.readInt32LE(16) : undefined };
+    const room = { data: Buffer.alloc(length), control: Buffer.alloc(32) };
+    const { length: count, beside } = receive(this.#c, this.#fd, room, MSG_CMSG_CLOEXEC);
+    return { data: room.data.subarray(0, Math.max(0, count)), fd: beside.get(`${SOL_SOCKET} ${SCM_RIGHTS}`)?.readInt32LE() };
   }
 }

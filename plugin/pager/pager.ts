@@ -12,7 +12,7 @@ import type { PageStore } from './store.ts';
 const AGAIN_MS = 2;
 /** Between two looks at what is done, ms. */
 const LOOK_MS = 50;
-/** For so long at most nothing else has its turn, where nothing else is expected, ms: a page is there a third sooner when nobody has to be woken. */
+/** For so long at most nothing else has its turn, where nothing else is expected, ms: a page is there sooner when no thread has to be woken for it. */
 const ALONE_MS = 10;
 
 export interface PagerParts {

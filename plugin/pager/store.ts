@@ -20,9 +20,7 @@ export interface Chunk extends PageRequest {
  */
 const EARLY_PAGES = 1792;
 
-/**
- * Which pages there are to come, and those that have come and are not in their places yet.
- */
+/** Which pages there are to come, and those that have come and are not in their places yet. */
 export class PageStore {
   readonly #ahead: Ahead;
   /** Those that have to be fetched, in the order in which they are unless somebody wants another first. */
